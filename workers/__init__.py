@@ -1,0 +1,1 @@
+"""The only place that joins engine and storage: actors, clock, supervisor."""
