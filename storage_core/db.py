@@ -1,0 +1,118 @@
+"""Engine, base class, portable column types and the session scope: everything between SQLAlchemy and a database.
+
+PostgreSQL and SQLite behave alike here: each statement sees what is committed when it starts (on SQLite reads
+run outside a transaction, and the first write of a transaction begins it with BEGIN IMMEDIATE), so a conditional
+UPDATE is safe on both and a reader never blocks a writer.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, Uuid, create_engine
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import DeclarativeBase, Session, registry, sessionmaker
+from sqlalchemy.types import TypeDecorator
+
+BUSY_TIMEOUT_SECONDS = 15.0
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+JsonB = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: aware in, aware UTC out, on PostgreSQL (timestamptz) and on SQLite (naive text) alike."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"an instant needs a time zone, {value!r} has none")
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of all models. The type map sits in the registry, which Flask-SQLAlchemy's copy of the class keeps."""
+
+    registry = registry(
+        metadata=MetaData(naming_convention=NAMING),
+        type_annotation_map={
+            datetime: UtcDateTime(),
+            uuid.UUID: Uuid(),
+            dict[str, Any]: JsonB,
+            list[str]: JsonB,
+            list[float]: JsonB,
+        },
+    )
+
+
+class SqliteConnection(sqlite3.Connection):
+    """A SQLite connection with our pragmas, whoever makes the engine."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for pragma in ("journal_mode = WAL", "foreign_keys = ON", "synchronous = NORMAL"):
+            self.execute(f"PRAGMA {pragma}").close()
+
+
+def _to_json(value: object) -> str:
+    """Compact JSON; NaN and infinity are refused, as PostgreSQL would, so that both databases hold the same."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """Keyword arguments of `create_engine` for `url`; also what Flask-SQLAlchemy takes as engine options."""
+    options: dict[str, Any] = {"json_serializer": _to_json, "pool_pre_ping": True}
+    if make_url(url).get_backend_name() == "sqlite":
+        options["connect_args"] = {
+            "factory": SqliteConnection,
+            "timeout": BUSY_TIMEOUT_SECONDS,
+            "isolation_level": "IMMEDIATE",
+        }
+    else:
+        options["connect_args"] = {"connect_timeout": 10, "application_name": "coin-hts"}
+    return options
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for `url` (as in `Settings.database_url`); the caller disposes of it."""
+    return create_engine(url, **engine_options(url))
+
+
+Sessions = sessionmaker(expire_on_commit=False)
+"""Factory of sessions: `Sessions(bind=engine)`. Rows stay readable after the commit."""
+
+
+@contextmanager
+def session_scope(engine: Engine) -> Iterator[Session]:
+    """One short transaction: commits when the block ends, rolls back when it raises."""
+    with Sessions(bind=engine) as session, session.begin():
+        yield session
+
+
+def utc_now() -> datetime:
+    """This instant, aware, in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,207 @@
+"""Every error of the storage: one root, one leaf per situation, the facts as attributes.
+
+`permanent` says whether trying the same again can help: False = perhaps (a busy database, a full disk),
+True = never (a missing symbol, a damaged file, a lost claim).
+"""
+
+# ruff: noqa: N818 -- each leaf is named after its situation, not after being an error
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+
+class StorageError(Exception):
+    """Root of all errors that `storage_core` raises on purpose."""
+
+    permanent: bool = False
+
+
+class SettingsError(StorageError):
+    """An environment variable has a value that cannot work."""
+
+    permanent = True
+
+    def __init__(self, name: str, was: str, allowed: str) -> None:
+        self.name, self.was, self.allowed = name, was, allowed
+        super().__init__(f"{name} is {was}; allowed: {allowed}")
+
+
+class BacktestNotFound(StorageError):
+    """No backtest has this task_id."""
+
+    permanent = True
+
+    def __init__(self, task_id: UUID) -> None:
+        self.task_id = task_id
+        super().__init__(f"there is no backtest {task_id}")
+
+
+class NotCancellable(StorageError):
+    """The backtest has already ended."""
+
+    permanent = True
+
+    def __init__(self, task_id: UUID, status: str) -> None:
+        self.task_id, self.status = task_id, status
+        super().__init__(f"backtest {task_id} is already {status} and cannot be cancelled")
+
+
+class NotDeletable(StorageError):
+    """The backtest is pinned, or has not ended yet."""
+
+    permanent = True
+
+    def __init__(self, task_id: UUID, why: str) -> None:
+        self.task_id, self.why = task_id, why
+        super().__init__(f"backtest {task_id} cannot be deleted: it {why}")
+
+
+class ClaimLost(StorageError):
+    """The attempt no longer owns its row: somebody else runs it, or it has ended. Nothing was written."""
+
+    permanent = True
+
+    def __init__(self, task_id: UUID, attempt: int) -> None:
+        self.task_id, self.attempt = task_id, attempt
+        super().__init__(f"attempt {attempt} of backtest {task_id} no longer holds the claim; nothing was written")
+
+
+class BadCursor(StorageError):
+    """A page cursor that this product did not make, or one of another sort order."""
+
+    permanent = True
+
+    def __init__(self, cursor: str) -> None:
+        self.cursor = cursor
+        super().__init__(f"the page cursor {cursor[:80]!r} is not valid; start again at the first page")
+
+
+class BadFilter(StorageError):
+    """A filter or a sort order of the list that does not exist."""
+
+    permanent = True
+
+    def __init__(self, field: str, was: object, allowed: str) -> None:
+        self.field, self.was, self.allowed = field, was, allowed
+        super().__init__(f"{field} is {was!r}; allowed: {allowed}")
+
+
+class AccountError(StorageError):
+    """An account cannot be created or changed as asked."""
+
+    permanent = True
+
+    def __init__(self, field: str, was: str, allowed: str) -> None:
+        self.field, self.was, self.allowed = field, was, allowed
+        super().__init__(f"{field} is {was}; allowed: {allowed}")
+
+
+class AlreadySetUp(StorageError):
+    """The first account exists already."""
+
+    permanent = True
+
+    def __init__(self) -> None:
+        super().__init__("the first account has already been created; please log in")
+
+
+class BadSymbol(StorageError):
+    """Not a symbol such as KRW-BTC."""
+
+    permanent = True
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        super().__init__(f"the symbol {symbol[:60]!r} is not valid; write it as quote-base in upper case, e.g. KRW-BTC")
+
+
+class BadTimeframe(StorageError):
+    """Not one of the known timeframes."""
+
+    permanent = True
+
+    def __init__(self, timeframe: str, allowed: Sequence[str]) -> None:
+        self.timeframe, self.allowed = timeframe, tuple(allowed)
+        super().__init__(f"the timeframe {timeframe[:20]!r} is not valid; allowed: {', '.join(allowed)}")
+
+
+class NoBars(StorageError):
+    """There are no bars of this symbol and timeframe in the range asked for."""
+
+    permanent = True
+
+    def __init__(self, symbol: str, timeframe: str, available: str) -> None:
+        self.symbol, self.timeframe, self.available = symbol, timeframe, available
+        super().__init__(f"no bars for {symbol} {timeframe}; available: {available}")
+
+
+class BadBars(StorageError):
+    """Bars that cannot be stored: columns of different lengths, times out of order, impossible prices."""
+
+    permanent = True
+
+    def __init__(self, where: str, problem: str) -> None:
+        self.where, self.problem = where, problem
+        super().__init__(f"bars of {where} cannot be stored: {problem}")
+
+
+class BarsDamaged(StorageError):
+    """A file of bars exists and cannot be read."""
+
+    permanent = True
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"the bars in {path} cannot be read: {problem}")
+
+
+class BadTables(StorageError):
+    """Result tables that do not have the schema, or whose rows contradict each other."""
+
+    permanent = True
+
+    def __init__(self, table: str, problem: str) -> None:
+        self.table, self.problem = table, problem
+        super().__init__(f"the table {table} cannot be stored: {problem}")
+
+
+class ResultMissing(StorageError):
+    """The backtest stored no result, or its files are gone."""
+
+    permanent = True
+
+    def __init__(self, task_id: UUID, path: Path | None) -> None:
+        self.task_id, self.path = task_id, path
+        where = f": {path} does not exist" if path is not None else ": it stored none"
+        super().__init__(f"the result of backtest {task_id} is missing{where}")
+
+
+class ResultDamaged(StorageError):
+    """A file of a result exists and is not what was stored."""
+
+    permanent = True
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"the result file {path} is damaged: {problem}")
+
+
+class UnknownSchema(StorageError):
+    """A result of a schema version that this release does not know."""
+
+    permanent = True
+
+    def __init__(self, version: object, known: Sequence[str]) -> None:
+        self.version, self.known = version, tuple(known)
+        super().__init__(f"the result has schema version {version!r}; this release reads {', '.join(known)}")
+
+
+class DiskProblem(StorageError):
+    """The file system refused a write: full, read-only or not permitted. Trying again may help."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(f"cannot write {path}: {problem}")

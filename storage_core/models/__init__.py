@@ -1,0 +1,7 @@
+"""The tables. Importing this package registers all of them with `Base.metadata`."""
+
+from storage_core.models.backtest import STATUSES, Backtest
+from storage_core.models.event import BacktestEvent
+from storage_core.models.user import ROLES, THEMES, User
+
+__all__ = ["ROLES", "STATUSES", "THEMES", "Backtest", "BacktestEvent", "User"]

@@ -1,0 +1,246 @@
+"""The settings: THE list of environment variables, and the one place that reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
+
+from storage_core.errors import SettingsError
+
+LOG_FORMATS = ("console", "json")
+SHORTEST_SECRET = 16
+LONGEST_SOCKET_PATH = 99  # sun_path holds 108 bytes on Linux, 104 on macOS, with the closing zero
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: what it is called, what it is when not given, what it does."""
+
+    name: str
+    default: str
+    help: str
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable("HOST", "127.0.0.1", "Address the web server listens on."),
+    Variable("PORT", "8000", "Port the web server listens on, 1 to 65535."),
+    Variable("DATA_DIR", "./data", "Folder for everything the product writes; created when missing."),
+    Variable(
+        "DATABASE_URL",
+        "sqlite:///{DATA_DIR}/coin-hts.sqlite3",
+        "Database: postgresql://user:password@host/name or sqlite:///file. "
+        "DATABASE_URL_FILE names a file that holds it.",
+    ),
+    Variable(
+        "REDIS_URL",
+        "",
+        "Queue server: redis://, rediss:// or unix://. Empty: the embedded one. "
+        "REDIS_URL_FILE names a file that holds it.",
+    ),
+    Variable("TIMEZONE", "UTC", "Time zone of dates people enter and see, e.g. Asia/Seoul."),
+    Variable(
+        "SECRET_KEY",
+        "",
+        "Signs cookies and links, at least 16 characters. Empty: made once and kept in DATA_DIR/secret_key. "
+        "SECRET_KEY_FILE names a file that holds it.",
+    ),
+    Variable("LOG_FORMAT", "console", "console for people, json for machines."),
+    Variable("WORKER_PROCESSES", "", "Worker processes, 1 to 256. Empty: one per processor."),
+)
+SECRET_VARIABLES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")
+_DEFAULTS = {variable.name: variable.default for variable in VARIABLES}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the whole product is told from outside. `data_dir` is absolute; secrets are kept out of the repr."""
+
+    data_dir: Path
+    secret_key: str = field(repr=False)
+    database_url: str = field(repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    timezone: str = "UTC"
+    log_format: str = "console"
+    worker_processes: int = 1
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from `environ` (None: `os.environ`, after ./.env, which never overrides).
+
+        Creates the data folder and, when none is given, the secret key in it. Raises SettingsError.
+        """
+        values = _Values(_process_environment() if environ is None else environ)
+        data_dir = _data_dir(values.get("DATA_DIR"))
+        return cls(
+            data_dir=data_dir,
+            secret_key=_secret_key(values.get("SECRET_KEY"), data_dir),
+            database_url=_database_url(values.get("DATABASE_URL"), data_dir),
+            redis_url=_redis_url(values.get("REDIS_URL")),
+            host=_host(values.get("HOST")),
+            port=_whole_number("PORT", values.get("PORT"), 1, 65535),
+            timezone=_timezone(values.get("TIMEZONE")),
+            log_format=_log_format(values.get("LOG_FORMAT")),
+            worker_processes=_whole_number(
+                "WORKER_PROCESSES", values.get("WORKER_PROCESSES") or str(os.cpu_count() or 1), 1, 256
+            ),
+        )
+
+    @property
+    def results_dir(self) -> Path:
+        """Folder of the stored results."""
+        return self.data_dir / "results"
+
+    @property
+    def bars_dir(self) -> Path:
+        """Folder of the bars."""
+        return self.data_dir / "bars"
+
+    @property
+    def socket_path(self) -> Path:
+        """Socket of the embedded queue server; in the temp folder when the data folder's name is too long for one."""
+        path = self.data_dir / "valkey.sock"
+        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+            return path
+        name = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"coin-hts-{name}" / "valkey.sock"
+
+    @property
+    def broker_url(self) -> str:
+        """Where the queue is: REDIS_URL, or the socket of the embedded server."""
+        return self.redis_url or f"unix://{self.socket_path}"
+
+
+class _Values:
+    """Looks a variable up: itself, then the file that NAME_FILE names, then the default."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def get(self, name: str) -> str:
+        value = self._environ.get(name, "").strip()
+        if name in SECRET_VARIABLES and (file := self._environ.get(f"{name}_FILE", "").strip()):
+            if value:
+                raise SettingsError(f"{name}_FILE", "given together with " + name, "only one of the two")
+            value = _read_secret(f"{name}_FILE", Path(file))
+        return value or _DEFAULTS[name]
+
+
+def _process_environment() -> Mapping[str, str]:
+    from dotenv import dotenv_values
+
+    from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return {**from_file, **os.environ}
+
+
+def _read_secret(name: str, path: Path) -> str:
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(name, f"{str(path)!r} ({error})", "a readable text file") from error
+    if not value:
+        raise SettingsError(name, f"{str(path)!r}, an empty file", "a file that holds the value")
+    return value
+
+
+def _data_dir(value: str) -> Path:
+    path = Path(value).expanduser().absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError("DATA_DIR", f"{str(path)!r} ({error.strerror})", "a folder that can be created") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise SettingsError("DATA_DIR", f"{str(path)!r}, which is not writable", "a folder that can be written")
+    return path.resolve()
+
+
+def _secret_key(value: str, data_dir: Path) -> str:
+    key = value or _kept_secret(data_dir / "secret_key")
+    if len(key) < SHORTEST_SECRET:
+        raise SettingsError("SECRET_KEY", f"{len(key)} characters long", f"at least {SHORTEST_SECRET} characters")
+    return key
+
+
+def _kept_secret(path: Path) -> str:
+    """The key in `path`, made when missing. Two processes that start at once agree: the first link wins."""
+    if not path.exists():
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".secret_key.")  # mode 0600
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(secrets.token_urlsafe(48))
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(name, path)
+        except FileExistsError:
+            pass  # another process was faster: its key counts
+        finally:
+            Path(name).unlink()
+    return _read_secret("SECRET_KEY", path)
+
+
+def _database_url(value: str, data_dir: Path) -> str:
+    from sqlalchemy.engine import URL, make_url
+    from sqlalchemy.exc import ArgumentError
+
+    allowed = "postgresql://user:password@host/name or sqlite:///file"
+    value = value.replace("{DATA_DIR}", str(data_dir)) if value == _DEFAULTS["DATABASE_URL"] else value
+    try:
+        url = make_url(value.replace("postgres://", "postgresql://", 1) if value.startswith("postgres://") else value)
+    except (ArgumentError, ValueError) as error:
+        raise SettingsError("DATABASE_URL", "not an address (not shown: it may hold a password)", allowed) from error
+    if url.drivername in ("postgresql", "postgresql+psycopg"):
+        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    if url.drivername in ("sqlite", "sqlite+pysqlite"):
+        if url.database in (None, "", ":memory:"):
+            raise SettingsError("DATABASE_URL", repr(value), "a SQLite file, as several processes share it")
+        return URL.create("sqlite", database=str(Path(str(url.database)).absolute())).render_as_string()
+    raise SettingsError("DATABASE_URL", f"of the kind {url.drivername!r}", allowed)
+
+
+def _redis_url(value: str) -> str | None:
+    if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingsError(
+            "REDIS_URL", f"an address of the kind {value.split(':', 1)[0]!r}", "redis://, rediss://, unix://"
+        )
+    return value or None
+
+
+def _host(value: str) -> str:
+    if any(character.isspace() or character == "/" for character in value):
+        raise SettingsError("HOST", repr(value), "a host name or an address such as 127.0.0.1")
+    return value
+
+
+def _whole_number(name: str, value: str, lowest: int, highest: int) -> int:
+    allowed = f"a whole number from {lowest} to {highest}"
+    try:
+        number = int(value)
+    except ValueError:
+        raise SettingsError(name, repr(value), allowed) from None
+    if not lowest <= number <= highest:
+        raise SettingsError(name, repr(value), allowed)
+    return number
+
+
+def _timezone(value: str) -> str:
+    try:
+        return ZoneInfo(value).key
+    except (KeyError, ValueError, OSError):
+        from difflib import get_close_matches
+
+        near = get_close_matches(value, available_timezones(), n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise SettingsError("TIMEZONE", repr(value) + hint, "a name such as UTC, Asia/Seoul or Europe/Berlin") from None
+
+
+def _log_format(value: str) -> str:
+    if value not in LOG_FORMATS:
+        raise SettingsError("LOG_FORMAT", repr(value), " or ".join(LOG_FORMATS))
+    return value
