@@ -207,7 +207,9 @@ def _database_url(value: str, data_dir: Path) -> str:
 def _redis_url(value: str) -> str | None:
     if value and not value.startswith(("redis://", "rediss://", "unix://")):
         raise SettingsError(
-            "REDIS_URL", f"an address of the kind {value.split(':', 1)[0]!r}", "redis://, rediss://, unix://"
+            "REDIS_URL",
+            "an address of another kind (not shown: it may hold a password)",
+            "redis://, rediss://, unix://",
         )
     return value or None
 

@@ -1,0 +1,300 @@
+"""The life of a backtest: queued, running, then completed, failed or cancelled.
+
+Functions take a session and never commit; the caller's `session_scope` does, in short transactions. Every step is
+one conditional UPDATE that counts only when exactly one row changed, so two workers can never own one backtest, and
+every write of a running attempt asks for its attempt number: an old attempt that comes back can write nothing.
+
+Times come from the caller's clock (`now`); machines that share a database must keep their clocks within seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy.orm import Session
+
+from storage_core.backtest_list import Page, list_page
+from storage_core.db import utc_now
+from storage_core.errors import BacktestNotFound, ClaimLost, NotCancellable
+from storage_core.events import add_event, add_events, events
+from storage_core.models import Backtest
+from storage_core.models.backtest import SOURCES
+
+__all__ = [
+    "Beat", "Claim", "Page", "add_event", "cancel", "claim", "counts", "create", "events", "fail", "finish", "get",
+    "heartbeat", "list_page", "mark_cancelled", "mark_sent", "release", "requeue_lost", "set_progress", "waiting",
+]  # fmt: skip
+
+Beat: TypeAlias = Literal["ok", "cancel", "lost"]
+
+WORKER_LOST = "worker_lost"
+LONGEST_MESSAGE = 10_000
+_CANCEL_TRIES = 3
+_PLAIN = {"synchronize_session": False}  # rows are read afresh by `get`, never patched in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to run one attempt of a backtest, and what to run."""
+
+    task_id: UUID
+    attempt: int
+    spec: Mapping[str, Any]
+    worker: str = ""
+
+
+def create(
+    session: Session, *, spec: Mapping[str, Any], owner_id: int | None, source: str, now: datetime | None = None
+) -> Backtest:
+    """Insert a queued backtest for `spec` (the full mapping of `spec_to_dict`). The id is known before the commit."""
+    if source not in SOURCES:
+        raise ValueError(f"source is {source!r}; allowed: {', '.join(SOURCES)}")
+    now = now or utc_now()
+    backtest = Backtest(
+        task_id=uuid4(),
+        strategy=spec["strategy"],
+        params=dict(spec["params"]),
+        symbols=list(spec["symbols"]),
+        start_date=date.fromisoformat(spec["start_date"]),
+        end_date=date.fromisoformat(spec["end_date"]),
+        timeframe=spec["timeframe"],
+        spec=dict(spec),
+        status="queued",
+        owner_id=owner_id,
+        source=source,
+        created_at=now,
+        updated_at=now,
+        queued_at=now,
+    )
+    session.add(backtest)
+    session.flush()
+    add_event(session, backtest.task_id, "submitted", actor=source, detail={"owner_id": owner_id}, now=now)
+    return backtest
+
+
+def get(session: Session, task_id: UUID) -> Backtest:
+    """The row of `task_id` as it is now, deleted ones included; raises BacktestNotFound."""
+    backtest = session.get(Backtest, task_id, populate_existing=True)
+    if backtest is None:
+        raise BacktestNotFound(task_id)
+    return backtest
+
+
+def claim(session: Session, task_id: UUID, *, worker: str, now: datetime | None = None) -> Claim | None:
+    """Take a queued backtest for `worker`: running, next attempt. None = somebody else has it, or it has ended."""
+    now = now or utc_now()
+    taken = session.execute(
+        update(Backtest)
+        .where(Backtest.task_id == task_id, Backtest.status == "queued")
+        .values(
+            status="running",
+            attempt=Backtest.attempt + 1,
+            started_at=now,
+            heartbeat_at=now,
+            progress=0.0,
+            phase="",
+        )
+        .returning(Backtest.attempt, Backtest.spec),
+        execution_options=_PLAIN,
+    ).one_or_none()
+    if taken is None:
+        return None
+    add_event(session, task_id, "claimed", attempt=taken.attempt, actor=worker, now=now)
+    return Claim(task_id, taken.attempt, taken.spec, worker)
+
+
+def heartbeat(session: Session, claim: Claim, *, now: datetime | None = None) -> Beat:
+    """Say that the attempt lives. "cancel" = a person wants it to stop; "lost" = it is no longer this attempt's."""
+    beaten = session.execute(
+        update(Backtest)
+        .where(_held(claim))
+        .values(heartbeat_at=now or utc_now())
+        .returning(Backtest.cancel_requested_at),
+        execution_options=_PLAIN,
+    ).one_or_none()
+    if beaten is None:
+        return "lost"
+    return "ok" if beaten.cancel_requested_at is None else "cancel"
+
+
+def set_progress(session: Session, claim: Claim, *, progress: float, phase: str, now: datetime | None = None) -> None:
+    """Store how far the attempt is (0..1, also a sign of life) and what it does; raises ClaimLost."""
+    if math.isnan(progress):
+        raise ValueError("progress is not a number")
+    _write(
+        session,
+        claim,
+        {"progress": min(max(progress, 0.0), 1.0), "phase": phase[:40], "heartbeat_at": now or utc_now()},
+    )
+
+
+def finish(session: Session, claim: Claim, values: Mapping[str, Any], *, now: datetime | None = None) -> None:
+    """Complete the attempt with the columns `values`; only `result_store.save` calls this. Raises ClaimLost."""
+    now = now or utc_now()
+    done = {"status": "completed", "progress": 1.0, "phase": "", "finished_at": now}
+    _write(session, claim, {**values, **done, "error_code": None, "error_message": None})
+    add_event(session, claim.task_id, "completed", attempt=claim.attempt, actor=claim.worker, now=now)
+
+
+def fail(session: Session, claim: Claim, *, code: str, message: str, now: datetime | None = None) -> None:
+    """End the attempt as failed, with a stable `code` and a sentence for people; raises ClaimLost."""
+    now, message = now or utc_now(), _clean(message)
+    _write(
+        session,
+        claim,
+        {"status": "failed", "finished_at": now, "error_code": code[:60], "error_message": message, "phase": ""},
+    )
+    detail = {"code": code, "message": message}
+    add_event(session, claim.task_id, "failed", attempt=claim.attempt, actor=claim.worker, detail=detail, now=now)
+
+
+def release(
+    session: Session,
+    claim: Claim,
+    *,
+    reason: str,
+    delay: timedelta = timedelta(0),
+    now: datetime | None = None,
+) -> None:
+    """Give the backtest back to the queue (an error worth a retry, a graceful stop); raises ClaimLost.
+
+    A backtest that a person wanted to stop is cancelled instead. `delay` holds back `waiting`, for a backoff.
+    """
+    now, reason = now or utc_now(), _clean(reason)
+    if _changed(session, _held(claim) & Backtest.cancel_requested_at.is_not(None), _cancelled(now)):
+        kind = "cancelled"
+    else:
+        _write(session, claim, _queued(now + delay))
+        kind = "released"
+    detail = {"reason": reason}
+    add_event(session, claim.task_id, kind, attempt=claim.attempt, actor=claim.worker, detail=detail, now=now)
+
+
+def mark_cancelled(session: Session, claim: Claim, *, now: datetime | None = None) -> None:
+    """Confirm that the attempt has stopped because a person wanted it; raises ClaimLost."""
+    now = now or utc_now()
+    _write(session, claim, _cancelled(now))
+    add_event(session, claim.task_id, "cancelled", attempt=claim.attempt, actor=claim.worker, now=now)
+
+
+def cancel(session: Session, task_id: UUID, *, by: str, now: datetime | None = None) -> Backtest:
+    """Stop a backtest: a queued one at once, a running one is asked to; an ended one raises NotCancellable."""
+    now = now or utc_now()
+    row = Backtest.task_id == task_id
+    asked = {"cancel_requested_at": func.coalesce(Backtest.cancel_requested_at, now)}
+    for _ in range(_CANCEL_TRIES):  # it may be claimed, or given back, between the two looks
+        if _changed(session, row & (Backtest.status == "queued"), _cancelled(now) | {"cancel_requested_at": now}):
+            add_event(session, task_id, "cancelled", actor=by, now=now)
+            return get(session, task_id)
+        if _changed(session, row & (Backtest.status == "running"), asked):
+            add_event(session, task_id, "cancel_requested", actor=by, now=now)
+            return get(session, task_id)
+    raise NotCancellable(task_id, get(session, task_id).status)
+
+
+def requeue_lost(
+    session: Session,
+    *,
+    silent_for: timedelta = timedelta(seconds=15),
+    max_attempts: int = 3,
+    now: datetime | None = None,
+) -> list[UUID]:
+    """Take back running backtests whose heart stopped `silent_for` ago; returns those queued again, to be sent.
+
+    One that a person wanted to stop is cancelled; one that lost its worker `max_attempts` times fails with the code
+    worker_lost.
+    """
+    now = now or utc_now()
+    lost = and_(Backtest.status == "running", Backtest.heartbeat_at < now - silent_for)
+    silence = {"silent_for_seconds": silent_for.total_seconds()}
+    cancelled = _change_all(session, lost & Backtest.cancel_requested_at.is_not(None), _cancelled(now))
+    add_events(session, cancelled, "cancelled", actor="clock", detail=silence, now=now)
+    failed = _change_all(
+        session,
+        lost & (Backtest.attempt >= max_attempts),
+        {
+            "status": "failed",
+            "finished_at": now,
+            "phase": "",
+            "error_code": WORKER_LOST,
+            "error_message": f"the worker fell silent in each of {max_attempts} attempts; see the log of its machine",
+        },
+    )
+    add_events(session, failed, "failed", actor="clock", detail={"code": WORKER_LOST, **silence}, now=now)
+    queued = _change_all(session, lost, _queued(now))
+    add_events(session, queued, "requeued", actor="clock", detail=silence, now=now)
+    return [task_id for task_id, _ in queued]
+
+
+def waiting(
+    session: Session,
+    *,
+    older_than: timedelta = timedelta(seconds=10),
+    sent_again_after: timedelta = timedelta(minutes=5),
+    limit: int = 100,
+    now: datetime | None = None,
+) -> list[UUID]:
+    """Queued backtests to be sent again, oldest first: never marked as sent for `older_than`, or sent long ago.
+
+    Mark what you send with `mark_sent`; sending one twice is harmless, as `claim` lets only one through.
+    """
+    now = now or utc_now()
+    unsent = Backtest.sent_at.is_(None) & (Backtest.queued_at < now - older_than)
+    forgotten = Backtest.sent_at < now - max(sent_again_after, older_than)
+    overdue = select(Backtest.task_id).where(Backtest.status == "queued", unsent | forgotten)
+    return list(session.scalars(overdue.order_by(Backtest.queued_at, Backtest.task_id).limit(limit)))
+
+
+def mark_sent(session: Session, task_ids: Sequence[UUID], *, now: datetime | None = None) -> None:
+    """Note that the messages of these queued backtests have just been sent."""
+    _changed(session, Backtest.task_id.in_(task_ids) & (Backtest.status == "queued"), {"sent_at": now or utc_now()})
+
+
+def counts(session: Session, *, statuses: Sequence[str] = ("queued", "running")) -> dict[str, int]:
+    """How many backtests have each of `statuses`. The default ones are few and cheap to count at any size."""
+    rows = session.execute(
+        select(Backtest.status, func.count())
+        .where(Backtest.status.in_(statuses), Backtest.deleted_at.is_(None))
+        .group_by(Backtest.status)
+    )
+    return dict.fromkeys(statuses, 0) | dict(rows.all())
+
+
+def _held(claim: Claim) -> ColumnElement[bool]:
+    """The row, as long as the claim holds."""
+    return and_(Backtest.task_id == claim.task_id, Backtest.attempt == claim.attempt, Backtest.status == "running")
+
+
+def _write(session: Session, claim: Claim, values: Mapping[str, Any]) -> None:
+    if not _changed(session, _held(claim), values):
+        raise ClaimLost(claim.task_id, claim.attempt)
+
+
+def _changed(session: Session, where: ColumnElement[bool], values: Mapping[str, Any]) -> int:
+    return len(_change_all(session, where, values))
+
+
+def _change_all(
+    session: Session, where: ColumnElement[bool], values: Mapping[str, Any]
+) -> list[tuple[UUID, int | None]]:
+    statement = update(Backtest).where(where).values(**values).returning(Backtest.task_id, Backtest.attempt)
+    return [(task_id, attempt) for task_id, attempt in session.execute(statement, execution_options=_PLAIN)]
+
+
+def _queued(at: datetime) -> dict[str, Any]:
+    return {"status": "queued", "queued_at": at, "sent_at": None, "heartbeat_at": None, "progress": 0.0, "phase": ""}
+
+
+def _cancelled(at: datetime) -> dict[str, Any]:
+    return {"status": "cancelled", "finished_at": at, "phase": ""}
+
+
+def _clean(text: str) -> str:
+    """Text that PostgreSQL takes: no zero bytes, of bounded length."""
+    return text.replace("\x00", "")[:LONGEST_MESSAGE]

@@ -1,0 +1,61 @@
+"""The log of a backtest: who did what, when, in which attempt and on which machine."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from storage_core.db import utc_now
+from storage_core.models import BacktestEvent
+
+
+def add_event(
+    session: Session,
+    task_id: UUID,
+    kind: str,
+    *,
+    attempt: int | None = None,
+    actor: str = "",
+    host: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Append one line to the log of `task_id`. `host` None = this machine. Does not commit."""
+    add_events(session, [(task_id, attempt)], kind, actor=actor, host=host, detail=detail, now=now)
+
+
+def add_events(
+    session: Session,
+    backtests: Iterable[tuple[UUID, int | None]],
+    kind: str,
+    *,
+    actor: str = "",
+    host: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Append the same line to the logs of several backtests, given as (task_id, attempt). Does not commit."""
+    common = {
+        "at": now or utc_now(),
+        "kind": kind,
+        "actor": actor[:100],
+        "host": (socket.gethostname() if host is None else host)[:255],
+        "detail": dict(detail or {}),
+    }
+    rows = [{"task_id": task_id, "attempt": attempt, **common} for task_id, attempt in backtests]
+    if rows:
+        session.execute(insert(BacktestEvent), rows)
+
+
+def events(session: Session, task_id: UUID, *, limit: int = 200) -> Sequence[BacktestEvent]:
+    """The last `limit` lines of the log of `task_id`, oldest first."""
+    newest = (
+        select(BacktestEvent).where(BacktestEvent.task_id == task_id).order_by(BacktestEvent.id.desc()).limit(limit)
+    )
+    return list(reversed(session.scalars(newest).all()))
