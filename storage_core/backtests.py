@@ -27,14 +27,15 @@ from storage_core.models import Backtest
 from storage_core.models.backtest import SOURCES
 
 __all__ = [
-    "Beat", "Claim", "Page", "add_event", "cancel", "claim", "counts", "create", "events", "fail", "finish", "get",
-    "heartbeat", "list_page", "look", "mark_cancelled", "mark_sent", "release", "requeue_lost", "set_progress",
+    "MAX_ATTEMPTS", "Beat", "Claim", "Page", "add_event", "cancel", "claim", "counts", "create", "events", "fail", "finish",
+    "get", "heartbeat", "list_page", "look", "mark_cancelled", "mark_sent", "release", "requeue_lost", "set_progress",
     "waiting",
 ]  # fmt: skip
 
 Beat: TypeAlias = Literal["ok", "cancel", "lost"]
 
 WORKER_LOST = "worker_lost"
+MAX_ATTEMPTS = 3
 LONGEST_MESSAGE = 10_000
 _CANCEL_TRIES = 3
 _PLAIN = {"synchronize_session": False}  # rows are read afresh by `get`, never patched in memory
@@ -220,7 +221,7 @@ def requeue_lost(
     session: Session,
     *,
     silent_for: timedelta = timedelta(seconds=15),
-    max_attempts: int = 3,
+    max_attempts: int = MAX_ATTEMPTS,
     now: datetime | None = None,
 ) -> list[UUID]:
     """Take back running backtests whose heart stopped `silent_for` ago; returns those queued again, to be sent.

@@ -1,0 +1,44 @@
+"""What a worker process does once at its start: `dramatiq workers.boot:boot` calls it in each process."""
+
+import dramatiq
+import structlog
+
+from storage_core.logs import configure_logs
+from storage_core.settings import Settings
+from workers.child import die_with_parent
+from workers.queue import make_broker
+from workers.runtime import Runtime, set_runtime
+
+log = structlog.get_logger("worker")
+
+
+class Lifecycle(dramatiq.Middleware):
+    """Ties a worker process to its master and hands running work back when it is told to stop."""
+
+    def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Load every kernel before the first message is taken."""
+        from engine.warm_up import warm_up
+
+        seconds = warm_up()
+        log.info("ready", warm_up_seconds=round(seconds, 2))
+
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Ask the running backtest to stop at its next chunk; its row goes back to the queue."""
+        current = Runtime.current()
+        current.stopping.set()
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Close the database connections."""
+        Runtime.current().close()
+
+
+def boot() -> None:
+    """Build this process's settings, database engine and broker, and declare the actors on it."""
+    die_with_parent()  # a worker whose master was killed would otherwise work on for ever
+    settings = Settings.from_env()
+    configure_logs(settings.log_format, process="worker")
+    broker = make_broker(settings.broker_url)
+    broker.add_middleware(Lifecycle())
+    dramatiq.set_broker(broker)
+    set_runtime(Runtime(settings))
+    import workers.actors  # noqa: F401  declares the actors on the broker just set

@@ -1,0 +1,193 @@
+"""`flask up` and `./dev run`: start every process, restart what dies, stop all of it on Ctrl-C.
+
+Signals go to the main process of each child only, never to a process group: dramatiq's own children would die hard
+and leave their messages behind.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import replace
+
+import structlog
+
+from storage_core.accounts import needs_setup, setup_token
+from storage_core.bar_store import BarStore
+from storage_core.db import make_engine, session_scope
+from storage_core.logs import configure_logs
+from storage_core.migrate import upgrade
+from storage_core.sample import install_sample
+from storage_core.settings import Settings, SettingsError
+from workers.child import Child
+from workers.errors import CannotStart
+from workers.lock import check_port, take_lock
+from workers.queue import make_broker
+from workers.sample import submit_sample
+from workers.valkey import valkey_argv, wait_until_ready
+
+log = structlog.get_logger("supervisor")
+
+STOP_SECONDS = 20.0
+
+
+def say(text: str) -> None:
+    """Speak to the person at the terminal."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def web_argv(settings: Settings) -> list[str]:
+    """gunicorn with one process and threads: the pages wait for the database, not for the processor."""
+    bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+    return [
+        *(sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", bind),
+        *("--worker-class", "gthread", "--workers", "1", "--threads", "8"),
+        *("--graceful-timeout", "10", "--log-level", "warning", "--no-control-socket"),
+    ]
+
+
+def worker_argv(settings: Settings) -> list[str]:
+    """One thread a process: kernels scale in processes, and a backtest has its processor to itself."""
+    return [
+        *(sys.executable, "-m", "dramatiq", "workers.boot:boot"),
+        *("--processes", str(settings.worker_processes), "--threads", "1"),
+        *("--skip-logging", "--worker-shutdown-timeout", "10000"),
+    ]
+
+
+def make_children(settings: Settings, *, lock_fd: int) -> list[Child]:
+    """Every process but the embedded broker, which has to answer before these start."""
+    env = child_env(settings)
+    commands = {
+        "web": web_argv(settings),
+        "worker": worker_argv(settings),
+        "clock": [sys.executable, "-m", "workers.clock"],
+    }
+    return [Child(name, argv, env=env, lock_fd=lock_fd) for name, argv in commands.items()]
+
+
+def child_env(settings: Settings) -> dict[str, str]:
+    """The environment of the children: ours, with the folder and the broker as this process resolved them."""
+    return {
+        **os.environ,
+        "DATA_DIR": str(settings.data_dir),
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.broker_url,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def prepare(settings: Settings) -> None:
+    """Bring the schema up to date and put the sample bars in place."""
+    upgrade(settings.database_url)
+    install_sample(BarStore(settings.bars_dir))
+
+
+def first_steps(settings: Settings) -> str:
+    """Queue the sample backtest once; say where the product is, with the one-time link while nobody has an account."""
+    engine = make_engine(settings.database_url)
+    broker = make_broker(settings.broker_url)
+    try:
+        submit_sample(engine, settings, broker)
+        with session_scope(engine) as session:
+            new = needs_setup(session)
+    finally:
+        broker.close()
+        engine.dispose()
+    url = f"http://{settings.host}:{settings.port}"
+    if not new:
+        return f"coin-hts runs on {url} (Ctrl-C stops it)"
+    return (
+        f"coin-hts runs on {url} (Ctrl-C stops it)\n"
+        f"Create the first account with this one-time link:\n\n    {url}/setup?token={setup_token(settings)}\n"
+    )
+
+
+def wait_for_page(settings: Settings, web: Child, stop: threading.Event, *, seconds: float = 60) -> None:
+    """Return when the web process answers, or when somebody wants to stop."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else host  # noqa: S104
+    deadline = time.monotonic() + seconds
+    while not stop.is_set():
+        try:
+            with urllib.request.urlopen(f"http://{host}:{settings.port}/healthz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            web.keep_alive()
+            if time.monotonic() > deadline:
+                raise CannotStart(
+                    f"The web process does not answer on port {settings.port}; see the lines above."
+                ) from None
+            stop.wait(0.03)
+
+
+def supervise(settings: Settings, stop: threading.Event) -> None:
+    """Run everything until `stop` is set. Raises CannotStart before anything half-started is left behind."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        lock_fd = take_lock(settings.data_dir, say=say)
+    except CannotStart:
+        check_port(settings.host, settings.port)  # the plainer message, when it is the same port too
+        raise
+    check_port(settings.host, settings.port)
+    broker: list[Child] = []
+    children: list[Child] = []
+    try:
+        prepare(settings)
+        if settings.redis_url is None:
+            argv = valkey_argv(socket=settings.socket_path, folder=settings.data_dir / "valkey")
+            broker.append(Child("valkey", argv, env=dict(os.environ), lock_fd=lock_fd))
+            broker[0].start()
+        children = make_children(settings, lock_fd=lock_fd)
+        for child in children:
+            child.start()
+        wait_until_ready(settings.broker_url)
+        text = first_steps(settings)
+        wait_for_page(settings, children[0], stop)
+        if not stop.is_set():
+            say(text)
+        while not stop.wait(0.2):
+            for child in (*broker, *children):
+                child.keep_alive()
+    finally:
+        stop_all(children)
+        stop_all(broker)
+        os.close(lock_fd)
+
+
+def stop_all(children: list[Child]) -> None:
+    """SIGTERM to all, then wait; what does not stop in time is killed with all it started."""
+    deadline = time.monotonic() + STOP_SECONDS
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.wait(deadline - time.monotonic())
+
+
+def main() -> int:
+    """Entry point; the exit status is 0 after Ctrl-C or SIGTERM and 1 when it could not start."""
+    stop = threading.Event()
+
+    def on_signal(signum: int, _frame: object) -> None:
+        if not stop.is_set():
+            say("\nStopping ...")
+        stop.set()
+
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, on_signal)
+    try:
+        settings = Settings.from_env()
+        configure_logs(settings.log_format, process="supervisor")
+        supervise(replace(settings, data_dir=settings.data_dir.resolve()), stop)
+    except (CannotStart, SettingsError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
