@@ -27,9 +27,9 @@ from storage_core.models import Backtest
 from storage_core.models.backtest import SOURCES
 
 __all__ = [
-    "MAX_ATTEMPTS", "Beat", "Claim", "Page", "add_event", "cancel", "claim", "counts", "create", "events", "fail", "finish",
-    "get", "heartbeat", "list_page", "look", "mark_cancelled", "mark_sent", "release", "requeue_lost", "set_progress",
-    "waiting",
+    "MAX_ATTEMPTS", "Beat", "Claim", "Page", "add_event", "cancel", "claim", "counts", "create", "events", "fail",
+    "finish", "get", "heartbeat", "list_page", "look", "mark_cancelled", "mark_sent", "release", "requeue_lost",
+    "set_progress", "waiting",
 ]  # fmt: skip
 
 Beat: TypeAlias = Literal["ok", "cancel", "lost"]

@@ -4,8 +4,6 @@
 True = never (a missing symbol, a damaged file, a lost claim).
 """
 
-# ruff: noqa: N818 -- each leaf is named after its situation, not after being an error
-
 from __future__ import annotations
 
 from collections.abc import Sequence
