@@ -27,8 +27,8 @@ from storage_core.models import Backtest
 from storage_core.models.backtest import SOURCES
 
 __all__ = [
-    "MAX_ATTEMPTS", "Beat", "Claim", "Page", "add_event", "cancel", "claim", "counts", "create", "events", "fail",
-    "finish", "get", "heartbeat", "list_page", "look", "mark_cancelled", "mark_sent", "release", "requeue_lost",
+    "MAX_ATTEMPTS", "Beat", "Claim", "Page", "add_event", "cancel", "claim", "completion", "counts", "create", "events",
+    "fail", "finish", "get", "heartbeat", "list_page", "look", "mark_cancelled", "mark_sent", "release", "requeue_lost",
     "set_progress", "waiting",
 ]  # fmt: skip
 
@@ -153,12 +153,24 @@ def set_progress(session: Session, claim: Claim, *, progress: float, phase: str,
     )
 
 
-def finish(session: Session, claim: Claim, values: Mapping[str, Any], *, now: datetime | None = None) -> None:
-    """Complete the attempt with the columns `values`; only `result_store.save` calls this. Raises ClaimLost."""
-    now = now or utc_now()
-    done = {"status": "completed", "progress": 1.0, "phase": "", "finished_at": now}
-    _write(session, claim, {**values, **done, "error_code": None, "error_message": None})
-    add_event(session, claim.task_id, "completed", attempt=claim.attempt, actor=claim.worker, now=now)
+def completion(at: datetime) -> dict[str, Any]:
+    """The columns, besides those of the result, that make a row completed at this instant."""
+    return {
+        "status": "completed",
+        "progress": 1.0,
+        "phase": "",
+        "finished_at": at,
+        "error_code": None,
+        "error_message": None,
+    }
+
+
+def finish(session: Session, claim: Claim, columns: Mapping[str, Any]) -> None:
+    """Write `columns`, among them those of `completion`; only `result_store.save` calls this. Raises ClaimLost."""
+    _write(session, claim, columns)
+    add_event(
+        session, claim.task_id, "completed", attempt=claim.attempt, actor=claim.worker, now=columns["finished_at"]
+    )
 
 
 def fail(session: Session, claim: Claim, *, code: str, message: str, now: datetime | None = None) -> None:

@@ -6,7 +6,7 @@ loss), integers and timestamps DELTA_BINARY_PACKED, strings in a dictionary, pag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,21 +17,28 @@ COMPRESSION_LEVEL = 3
 ROWS_PER_GROUP = 1_000_000
 
 
-def write_table(table: pa.Table, path: Path, *, rows_per_group: int = ROWS_PER_GROUP) -> None:
-    """Write `table` to `path` by the recipe; not flushed to the disk, not atomic: see `files`."""
+def write_table(
+    table: pa.Table, path: Path, *, rows_per_group: int = ROWS_PER_GROUP, notes: Mapping[str, str] | None = None
+) -> None:
+    """Write `table` to `path` by the recipe; not flushed to the disk, not atomic: see `files`.
+
+    `notes` go in the footer, where `table.schema.metadata` of what is read has them again.
+    """
     strings = [field.name for field in table.schema if pa.types.is_string(field.type)]
     encodings = {field.name: _encoding(field.type) for field in table.schema if field.name not in strings}
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         path,
+        table.schema,
         compression=COMPRESSION,
         compression_level=COMPRESSION_LEVEL,
         use_dictionary=strings,
         column_encoding=encodings,
-        row_group_size=rows_per_group,
         write_page_checksum=True,
         store_schema=False,
-    )
+    ) as writer:
+        writer.write_table(table, row_group_size=rows_per_group)
+        if notes:
+            writer.add_key_value_metadata(dict(notes))
 
 
 def read_table(path: Path, *, columns: Sequence[str] | None = None) -> pa.Table:

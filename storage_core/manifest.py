@@ -1,0 +1,100 @@
+"""`metadata.json` of a result: its whole row, and the rows, bytes and sha256 of each file.
+
+With it a folder can be checked by itself, and its row can be written again when the database has lost it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Date, Uuid, inspect
+
+from storage_core.db import UtcDateTime
+from storage_core.errors import BadTables, ResultDamaged
+from storage_core.models import Backtest
+from storage_core.models.backtest import METRIC_COLUMNS
+
+MANIFEST = "metadata.json"
+_ATTRIBUTES = {column.key: column.columns[0] for column in inspect(Backtest).column_attrs}
+
+
+def result_columns(
+    metrics: Mapping[str, float | int | str | None], metadata: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The columns of the row that a result fills, by attribute; `files` is what the folder holds.
+
+    Raises BadTables when a value is not plain JSON (NaN and infinity are not; None is what stands for undefined).
+    """
+    stored = {**metadata, "metrics": dict(metrics), "files": {name: dict(facts) for name, facts in files.items()}}
+    try:
+        stored = json.loads(json.dumps(stored, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise BadTables("metadata", str(error)) from error
+    typed = {name: stored["metrics"].get(name) for name in METRIC_COLUMNS}
+    return {
+        **typed,
+        "metadata_": stored,
+        "sparkline": stored.get("sparkline"),
+        "lookahead_ok": (stored.get("lookahead") or {}).get("ok"),
+        "data_fingerprint": _data_fingerprint(stored.get("data") or {}),
+        "code_version": (stored.get("versions") or {}).get("coin_hts"),
+        "file_size": sum(facts["bytes"] for facts in files.values()) if files else None,
+        "record_count": files["symbol_signals"]["rows"] if files else None,
+    }
+
+
+def dump(row: Backtest, columns: Mapping[str, Any]) -> bytes:
+    """The manifest of `row` as it will be once `columns` are written to it."""
+    values = {name: columns.get(name, getattr(row, name)) for name in _ATTRIBUTES}
+    plain = {_ATTRIBUTES[name].name: _plain(value) for name, value in values.items()}
+    document = {"files": columns["metadata_"]["files"], "row": plain}
+    return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1).encode()
+
+
+def load(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The row (by attribute, as values of the columns) and the files that the manifest of `folder` names.
+
+    Raises ResultDamaged when there is no manifest or it is not one.
+    """
+    path = folder / MANIFEST
+    try:
+        document = json.loads(path.read_bytes())
+        stored, files = document["row"], document["files"]
+        row = {
+            name: _value(column, stored[column.name]) for name, column in _ATTRIBUTES.items() if column.name in stored
+        }
+        return row, {name: dict(files[name]) for name in files}
+    except FileNotFoundError as error:
+        raise ResultDamaged(path, "it does not exist") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ResultDamaged(path, f"it is not a manifest of ours ({type(error).__name__}: {error})") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _value(column: Any, stored: Any) -> Any:
+    if stored is None:
+        return None
+    if isinstance(column.type, UtcDateTime):
+        return datetime.fromisoformat(stored)
+    if isinstance(column.type, Date):
+        return date.fromisoformat(stored)
+    return UUID(stored) if isinstance(column.type, Uuid) else stored
+
+
+def _data_fingerprint(data: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """One digest for the bars of all symbols."""
+    if not data:
+        return None
+    lines = (f"{symbol} {facts['sha256']}\n" for symbol, facts in sorted(data.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

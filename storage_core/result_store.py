@@ -1,0 +1,193 @@
+"""Results: three Parquet files and a manifest in one folder, and the row that points to it.
+
+How a save goes, and what a crash leaves (each case has its test):
+
+1. Stage: files and `metadata.json` in `.staging/{task_id}.{nonce}/`, each flushed to the disk, then the folder.
+   Crash: a stale staging folder, which `reconcile` removes; the row is not completed.
+2. Move the folder to `backtests/{task_id}/` by one rename, never over another: a folder that a crashed attempt left
+   is kept and this one becomes `{task_id}.r2`, `.r3`, ... Then the parent folder is flushed.
+   Crash: a whole folder without a row that names it, which `reconcile` adopts or removes.
+3. One transaction completes the row and writes its `parquet_path`, only from the attempt that holds the claim.
+   **COMMIT is the commit point.** Crash before it: as in 2. Crash after it: nothing is missing.
+
+Readers go from the row to the path; what lies in the folders proves nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from storage_core import backtests, manifest
+from storage_core.db import session_scope, utc_now
+from storage_core.errors import ClaimLost, ResultMissing
+from storage_core.files import disk_problems, fsync_dir, fsync_file
+from storage_core.models import Backtest
+from storage_core.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BACKTESTS, STAGING = "backtests", ".staging"
+TABLES = ("symbol_summary", "symbol_signals", "performance_curve")
+STEPS = ("begun", *TABLES, "manifest", "staged", "moved", "flushed", "written", "committed")
+"""The steps of a save in order, as `on_step` hears of them; the commit point lies between the last two."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultTables:
+    """The tables of a result, each of its schema in `schemas`."""
+
+    symbol_summary: pa.Table
+    symbol_signals: pa.Table
+    performance_curve: pa.Table
+
+    def by_name(self) -> dict[str, pa.Table]:
+        """The tables by name."""
+        return {name: getattr(self, name) for name in TABLES}
+
+
+def save(
+    engine: Engine,
+    settings: Settings,
+    claim: backtests.Claim,
+    tables: ResultTables,
+    *,
+    metrics: Mapping[str, float | int | str | None],
+    metadata: Mapping[str, Any],
+    on_step: Callable[[str], None] = lambda step: None,
+) -> None:
+    """Store the result of the attempt and complete its row; commits by itself. `metrics` by stored name, in percent.
+
+    Raises ClaimLost (the row is untouched), BadTables, DiskProblem. After any of these, and after a crash at any
+    step, a result can be saved again by whoever holds the claim then.
+    """
+    from storage_core import result_files
+
+    result_files.check_tables(tables.by_name())
+    manifest.result_columns(metrics, metadata, {})  # says what is wrong before anything is written
+    with session_scope(engine) as session:
+        if backtests.heartbeat(session, claim) == "lost":
+            raise ClaimLost(claim.task_id, claim.attempt)
+        row = backtests.get(session, claim.task_id)
+    staging = _staging_folder(settings.results_dir, claim.task_id)
+    on_step("begun")
+    try:
+        files = result_files.write_tables(staging, tables.by_name(), on_step=on_step)
+        columns = manifest.result_columns(metrics, {**metadata, **result_files.FORMAT}, files)
+        columns |= backtests.completion(utc_now())
+        folder = _move_in(settings.results_dir, staging, row, columns, on_step)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)  # gone already when it was moved
+    on_step("flushed")
+    try:
+        with session_scope(engine) as session:
+            backtests.finish(session, claim, columns)
+            on_step("written")
+    except ClaimLost:
+        discard(settings.results_dir, folder)
+        raise
+    on_step("committed")
+
+
+def read_table(
+    settings: Settings,
+    backtest: Backtest,
+    name: str,
+    *,
+    columns: Sequence[str] | None = None,
+    symbol: str | None = None,
+) -> pa.Table:
+    """Read a table of a completed backtest: `columns` (None: all) of all rows, or of those of `symbol`.
+
+    Raises ResultMissing, ResultDamaged and UnknownSchema, each naming the file.
+    """
+    from storage_core import result_files
+
+    if name not in TABLES:
+        raise ValueError(f"the table is {name!r}; allowed: {', '.join(TABLES)}")
+    path = result_folder(settings, backtest) / f"{name}.parquet"
+    try:
+        return result_files.read(path, columns=columns, symbol=symbol)
+    except FileNotFoundError as error:
+        raise ResultMissing(backtest.task_id, path) from error
+
+
+def result_folder(settings: Settings, backtest: Backtest) -> Path:
+    """The folder that the row points to; raises ResultMissing when it points to none inside the results."""
+    if not backtest.parquet_path:
+        raise ResultMissing(backtest.task_id, None)
+    folder = settings.results_dir / backtest.parquet_path
+    if folder.parent != settings.results_dir / BACKTESTS or folder.name in ("", ".", ".."):
+        raise ResultMissing(backtest.task_id, folder)
+    return folder
+
+
+def discard(results_dir: Path, folder: Path) -> None:
+    """Remove a result folder that no row names: out of sight by one rename first, so that it is never half there."""
+    with disk_problems(folder):
+        grave = _staging_folder(results_dir, None)
+        folder.rename(grave / folder.name)
+        fsync_dir(folder.parent)
+        shutil.rmtree(grave)
+
+
+def _staging_folder(results_dir: Path, task_id: UUID | None) -> Path:
+    folder = results_dir / STAGING / f"{task_id or 'discarded'}.{secrets.token_hex(8)}"
+    with disk_problems(folder):
+        folder.mkdir(parents=True)
+    return folder
+
+
+def _move_in(
+    results_dir: Path, staging: Path, row: Backtest, columns: dict[str, Any], on_step: Callable[[str], None]
+) -> Path:
+    """Give the staged folder its manifest and its name, the first free one; fills `columns` with that name."""
+    with disk_problems(staging):
+        parent = _parent(results_dir)
+        revision = 0
+        while True:
+            revision += 1
+            name = f"{row.task_id}" if revision == 1 else f"{row.task_id}.r{revision}"
+            if (parent / name).exists():
+                continue
+            columns |= {"revision": revision, "parquet_path": f"{BACKTESTS}/{name}/"}
+            (staging / manifest.MANIFEST).write_bytes(manifest.dump(row, columns))
+            fsync_file(staging / manifest.MANIFEST)
+            on_step("manifest")
+            fsync_dir(staging)
+            on_step("staged")
+            if not _renamed(staging, parent / name):
+                continue
+            on_step("moved")
+            fsync_dir(parent)
+            return parent / name
+
+
+def _parent(results_dir: Path) -> Path:
+    """The folder of all result folders, made durable when it is new."""
+    parent = results_dir / BACKTESTS
+    if not parent.exists():
+        parent.mkdir(parents=True, exist_ok=True)
+        fsync_dir(results_dir)
+        fsync_dir(results_dir.parent)
+    return parent
+
+
+def _renamed(source: Path, target: Path) -> bool:
+    """Whether the folder could take that name; False when another was faster."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
