@@ -3,7 +3,7 @@
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import ConnectionError as BrokerConnectionError
+from dramatiq.errors import BrokerConnectionError
 
 from workers.errors import BrokerDown
 
@@ -26,7 +26,9 @@ class PromptBroker(RedisBroker):
 
 def make_broker(url: str) -> PromptBroker:
     """Connect lazily to the Redis protocol server at `url` (redis://, rediss:// or unix://)."""
-    return PromptBroker(url=url, maintenance_chance=1_000_000, heartbeat_timeout=HEARTBEAT_TIMEOUT_MS)
+    return PromptBroker(  # type: ignore[no-untyped-call]  # dramatiq's Redis broker has no annotations
+        url=url, maintenance_chance=1_000_000, heartbeat_timeout=HEARTBEAT_TIMEOUT_MS
+    )
 
 
 def send_backtest(broker: dramatiq.Broker, task_id: object) -> None:

@@ -18,10 +18,11 @@ import structlog
 from storage_core.accounts import needs_setup, setup_token
 from storage_core.bar_store import BarStore
 from storage_core.db import make_engine, session_scope
+from storage_core.errors import SettingsError
 from storage_core.logs import configure_logs
 from storage_core.migrate import upgrade
 from storage_core.sample import install_sample
-from storage_core.settings import Settings, SettingsError
+from storage_core.settings import Settings
 from workers.child import Child
 from workers.errors import CannotStart
 from workers.lock import check_port, take_lock
