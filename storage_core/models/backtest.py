@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage_core.db import Base, utc_now
@@ -104,3 +104,36 @@ METRIC_COLUMNS: tuple[str, ...] = (
     "expectancy", "sqn", "average_trade_pct", "fees",
 )  # fmt: skip
 """Metrics with a column of their own: what the list can sort and filter by."""
+
+
+def _index(name: str, *columns: Any, only: str | None = None, where: Any = None, **options: Any) -> None:
+    """An index of this table. `only` one kind of database; `info` tells that to the comparison of `flask db check`."""
+    parts = {} if where is None else {"postgresql_where": where, "sqlite_where": where}
+    index = Index(f"ix_backtest_results_{name}", *columns, **parts, **options)
+    if only is not None:
+        index.ddl_if(dialect=only)
+        index.info["only"] = only
+
+
+_newest = (Backtest.created_at.desc(), Backtest.task_id.desc())
+_best = (Backtest.sharpe.desc().nulls_last(), Backtest.task_id.desc())
+_best_sqlite = (Backtest.sharpe.desc(), Backtest.task_id.desc())  # nulls are smallest there, so they are last anyway
+_completed = Backtest.status == "completed"
+
+_index("newest", *_newest)
+_index("strategy_status_newest", Backtest.strategy, Backtest.status, *_newest)
+_index("owner_newest", Backtest.owner_id, *_newest)
+_index("unfinished", Backtest.status, Backtest.created_at.desc(), where=Backtest.status != "completed")
+_index("deleted", Backtest.deleted_at, where=Backtest.deleted_at.is_not(None))
+_index("sharpe", *_best, where=_completed, only="postgresql", postgresql_include=["total_return_pct"])
+_index("strategy_sharpe", Backtest.strategy, *_best, where=_completed, only="postgresql")
+_index("return", Backtest.total_return_pct, where=_completed, only="postgresql", postgresql_include=["sharpe"])
+_index(
+    "symbols",
+    Backtest.symbols,
+    only="postgresql",
+    postgresql_using="gin",
+    postgresql_ops={"symbols": "jsonb_path_ops"},
+)
+_index("sharpe_plain", *_best_sqlite, where=_completed, only="sqlite")
+_index("strategy_sharpe_plain", Backtest.strategy, *_best_sqlite, where=_completed, only="sqlite")
