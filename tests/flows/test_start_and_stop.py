@@ -1,0 +1,94 @@
+"""Starting and stopping the product, politely and not."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from tests.product import ROOT, Product
+from tests.services import wait_for
+
+
+@pytest.fixture
+def product(tmp_path):
+    product = Product(tmp_path / "data", WORKER_PROCESSES="1")
+    yield product
+    product.stop()
+
+
+def sample_status(product):
+    with sqlite3.connect(product.data_dir / "coin-hts.sqlite3", timeout=15) as database:
+        rows = database.execute("select status, attempt from backtest_results where source = 'sample'").fetchall()
+    database.close()
+    return rows
+
+
+def test_ctrl_c_leaves_no_process_behind(product):
+    product.start()
+    assert product.answers()
+    names = {" ".join(process.cmdline()) for process in product.family()}
+    for part in ("gunicorn", "dramatiq", "workers.clock", "valkey-server"):
+        assert any(part in name for name in names), part
+    assert product.press_ctrl_c() == 0
+    assert product.family() == []
+
+
+def test_a_second_start_says_that_the_port_is_taken_and_starts_nothing(product, tmp_path):
+    product.start()
+    before = {process.pid for process in product.family()}
+    for folder in (product.data_dir, tmp_path / "other"):
+        second = subprocess.run(
+            [sys.executable, "-m", "workers.supervisor"],
+            cwd=ROOT,
+            env={**os.environ, "PORT": str(product.port), "DATA_DIR": str(folder)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert f"Port {product.port} on 127.0.0.1 is taken" in second.stderr
+        assert second.stdout == ""
+    assert {process.pid for process in product.family()} == before
+    assert product.answers()
+
+
+def test_a_killed_product_starts_again_with_nothing_lost(product):
+    product.start()
+    product.kill()
+    again = Product(product.data_dir, product.port, WORKER_PROCESSES="1")
+    try:
+        again.start()
+        wait_for(lambda: sample_status(again) and sample_status(again)[0][0] == "completed", seconds=120)
+        assert len(sample_status(again)) == 1
+        assert again.press_ctrl_c() == 0
+        assert again.family() == []
+    finally:
+        again.stop()
+
+
+def test_each_process_that_is_killed_comes_back(product):
+    product.start()
+    for part in ("workers.clock", "valkey-server", "gunicorn", "dramatiq"):
+        victims = [p for p in product.family() if part in " ".join(p.cmdline())]
+        main = min(victims, key=lambda p: p.create_time())
+        os.kill(main.pid, signal.SIGKILL)
+
+        def back(part=part, gone=main.pid):
+            return [p for p in product.family() if part in " ".join(p.cmdline()) and p.pid != gone and is_up(p)]
+
+        wait_for(back, seconds=20, what=f"the return of {part}")
+    wait_for(product.answers, seconds=20)
+    wait_for(lambda: sample_status(product)[0][0] == "completed", seconds=120)
+    assert product.process.poll() is None
+
+
+def is_up(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
