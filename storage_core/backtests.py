@@ -284,6 +284,8 @@ def waiting(
 
 def mark_sent(session: Session, task_ids: Sequence[UUID], *, now: datetime | None = None) -> None:
     """Note that the messages of these queued backtests have just been sent."""
+    if not task_ids:
+        return  # on SQLite even an UPDATE of no row waits for its turn to write
     _changed(session, Backtest.task_id.in_(task_ids) & (Backtest.status == "queued"), {"sent_at": now or utc_now()})
 
 

@@ -1,0 +1,74 @@
+"""Fixtures that every part shares: databases with the newest schema, and settings that point to them.
+
+`database_url`, `engine` and `settings` run a test twice, on SQLite and on PostgreSQL. A test that needs only one says
+`@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)`.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from storage_core.db import make_engine
+from storage_core.migrate import upgrade
+from storage_core.settings import Settings
+from tests.databases import empty_tables, fresh_postgresql_database, migrated_sqlite, postgresql_server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server."""
+    with postgresql_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> Iterator[str]:
+    """A database of its own for this test session, with the newest schema."""
+    with fresh_postgresql_database(postgres_server) as url:
+        upgrade(url)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the newest schema, to be copied."""
+    return migrated_sqlite(tmp_path_factory.mktemp("sqlite") / "template.sqlite3")
+
+
+@pytest.fixture
+def postgres_url(migrated_postgres: str) -> str:
+    """The PostgreSQL database, emptied."""
+    empty_tables(migrated_postgres)
+    return migrated_postgres
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A SQLite file of the test's own."""
+    path = tmp_path / "coin-hts.sqlite3"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database with the newest schema: the test runs on SQLite and on PostgreSQL."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine of `database_url`."""
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings with `database_url` and everything else in `tmp_path`."""
+    return Settings(data_dir=tmp_path, database_url=database_url, secret_key="only for tests, not a secret")
