@@ -48,7 +48,8 @@ _TABLE = (
         "Sharpe ratio",
         "ratio",
         "higher",
-        "Mean / sample standard deviation of the returns per bar x sqrt(bars in a year); risk-free rate 0 (Sharpe 1994).",
+        "Mean / sample standard deviation of the returns per bar x sqrt(bars in a year); "
+        "risk-free rate 0 (Sharpe 1994).",
     ),
     MetricSpec(
         "sortino",
