@@ -47,7 +47,7 @@ def zone_breakouts(
     high: Floats,
     tops: Floats,
     bottoms: Floats,
-    volumes: Floats,
+    volume: Floats,
     window: int,
     num_bins: int,
     share: float,
