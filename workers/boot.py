@@ -1,5 +1,7 @@
 """What a worker process does once at its start: `dramatiq workers.boot:boot` calls it in each process."""
 
+import time
+
 import dramatiq
 import structlog
 
@@ -19,8 +21,9 @@ class Lifecycle(dramatiq.Middleware):
         """Load every kernel before the first message is taken."""
         from engine.warm_up import warm_up
 
-        seconds = warm_up()
-        log.info("ready", warm_up_seconds=round(seconds, 2))
+        started = time.perf_counter()
+        warm_up()
+        log.info("ready", warm_up_seconds=round(time.perf_counter() - started, 2))
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Ask the running backtest to stop at its next chunk; its row goes back to the queue."""
