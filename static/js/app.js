@@ -1,0 +1,45 @@
+// What htmx leaves to us: the CSRF header, errors that people see, and words for screen readers.
+(() => {
+  "use strict";
+  const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content;
+
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (event.detail.verb !== "get") event.detail.headers["X-CSRFToken"] = meta("csrf-token");
+  });
+
+  const complain = (text) => {
+    const line = document.createElement("p");
+    line.textContent = text;
+    document.getElementById("toasts").replaceChildren(line);
+    setTimeout(() => line.remove(), 8000);
+  };
+  document.addEventListener("htmx:responseError", (event) => {
+    complain(event.detail.xhr.getResponseHeader("X-Error") || `The server answered ${event.detail.xhr.status}.`);
+  });
+  document.addEventListener("htmx:sendError", () => complain("The server does not answer. Trying again helps once it is back."));
+
+  // A polled fragment is replaced several times a second; only a changed sentence is read out.
+  const announce = () => {
+    const said = document.getElementById("announce");
+    const text = document.querySelector("[data-announce]")?.dataset.announce;
+    if (text && said.textContent !== text) said.textContent = text;
+  };
+  document.addEventListener("htmx:afterSettle", (event) => {
+    announce();
+    const first = event.target.querySelector?.("[data-focus-on-swap]");
+    if (first) first.focus();
+  });
+
+  document.addEventListener("click", (event) => {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+})();

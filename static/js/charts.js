@@ -1,0 +1,247 @@
+// Draws the elements marked with data-chart. The server cuts and samples; zooming asks it for more detail.
+(() => {
+  "use strict";
+  const WAIT = 180; // ms of rest after a zoom before more detail is fetched
+  const live = new Map(); // element -> how to tidy up after it
+
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const faded = (hex, alpha) => `${hex}${Math.round(alpha * 255).toString(16).padStart(2, "0")}`;
+  const compact = (value) => {
+    for (const [size, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e4, "k", 1e3]]) {
+      if (Math.abs(value) >= size) return (value / (letter === "k" ? 1e3 : size)).toFixed(2) + letter;
+    }
+    return value.toFixed(Math.abs(value) >= 100 ? 2 : Math.abs(value) >= 1 ? 3 : 6);
+  };
+  const price = (value) =>
+    value.toLocaleString("en", { maximumFractionDigits: Math.abs(value) >= 1e5 ? 0 : Math.abs(value) >= 100 ? 2 : 6 });
+  const signed = (value) => `${value > 0 ? "+" : ""}${value.toFixed(2)}%`;
+
+  const colours = () => ({
+    text: css("--muted"),
+    line: css("--hairline"),
+    accent: css("--accent"),
+    gain: css("--gain"),
+    loss: css("--loss"),
+  });
+  const theme = () => {
+    const colour = colours();
+    return {
+      layout: {
+        background: { color: "transparent" },
+        textColor: colour.text,
+        fontFamily: getComputedStyle(document.body).fontFamily,
+        panes: { separatorColor: colour.line, enableResize: false },
+      },
+      grid: { vertLines: { visible: false }, horzLines: { color: faded(colour.line, 0.6) } },
+      rightPriceScale: { borderVisible: false },
+      timeScale: { borderColor: colour.line },
+    };
+  };
+  const create = (box, options) =>
+    LightweightCharts.createChart(box, {
+      autoSize: true,
+      ...theme(),
+      timeScale: { ...theme().timeScale, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05, rightOffset: 2 },
+      crosshair: { mode: LightweightCharts.CrosshairMode.Normal },
+      ...options,
+    });
+
+  const fetchData = async (box, range) => {
+    const address = new URL(box.dataset.src, location.href);
+    address.searchParams.set("v", box.dataset.version);
+    if (range) {
+      address.searchParams.set("from", Math.floor(range[0]));
+      address.searchParams.set("to", Math.ceil(range[1]));
+    }
+    const answer = await fetch(address, { credentials: "same-origin" });
+    if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `The server answered ${answer.status}.`);
+    return answer.json();
+  };
+
+  const note = (box, text) => {
+    const line = document.createElement("p");
+    line.className = "chart-note";
+    line.textContent = text;
+    box.replaceChildren(line);
+  };
+  const legend = (box) => {
+    const line = document.createElement("div");
+    line.className = "chart-legend";
+    line.setAttribute("aria-hidden", "true");
+    box.append(line);
+    return (parts) =>
+      line.replaceChildren(
+        ...parts.map(([name, value, key]) => {
+          const part = document.createElement("span");
+          if (key) part.className = `key key-${key}`;
+          const strong = document.createElement("b");
+          strong.textContent = value;
+          part.append(`${name} `, strong);
+          return part;
+        }),
+      );
+  };
+
+  // Loads what is visible with a margin on both sides; again when the view leaves it or shows much less of it.
+  const follow = (box, chart, draw, whole) => {
+    let loaded = whole;
+    let timer = 0;
+    let turn = 0;
+    const load = async () => {
+      const view = chart.timeScale().getVisibleRange();
+      const logical = chart.timeScale().getVisibleLogicalRange();
+      if (!view || !logical) return;
+      const span = view.to - view.from;
+      const beyond = (logical.from < -1 && loaded[0] > whole[0]) || (view.to >= loaded[1] && loaded[1] < whole[1]);
+      const finer = span < (loaded[1] - loaded[0]) * 0.4 && !draw.complete;
+      if (!beyond && !finer) return;
+      const margin = beyond ? Math.max(span * 2, -logical.from * (span / Math.max(logical.to, 1))) : span * 0.75;
+      const wanted = [Math.max(whole[0], view.from - margin), Math.min(whole[1], view.to + margin)];
+      const mine = ++turn;
+      const data = await fetchData(box, wanted).catch(() => null); // the coarser picture stays
+      if (!data || mine !== turn || !live.has(box) || !data.t.length) return;
+      const now = chart.timeScale().getVisibleRange() || view;
+      loaded = wanted;
+      draw(data);
+      chart.timeScale().setVisibleRange(now);
+    };
+    chart.timeScale().subscribeVisibleLogicalRangeChange(() => {
+      clearTimeout(timer);
+      timer = setTimeout(load, WAIT);
+    });
+    return () => clearTimeout(timer);
+  };
+
+  const points = (data, column) => data.t.map((time, index) => ({ time, value: column[index] }));
+
+  const equity = async (box) => {
+    const first = await fetchData(box);
+    if (!first.t.length) return note(box, "This result has no equity curve.");
+    box.replaceChildren();
+    const chart = create(box, {});
+    const { LineSeries, AreaSeries, BaselineSeries } = LightweightCharts;
+    const money = { type: "custom", minMove: 1e-9, formatter: compact };
+    const drops = { type: "custom", minMove: 0.01, formatter: (value) => `${value.toFixed(1)}%` };
+    const held = chart.addSeries(LineSeries, { lineWidth: 1, priceFormat: money, priceLineVisible: false, title: "buy and hold" });
+    const line = chart.addSeries(AreaSeries, { lineWidth: 2, priceFormat: money, priceLineVisible: false, title: "equity" });
+    const down = chart.addSeries(BaselineSeries, { lineWidth: 1, priceFormat: drops, priceLineVisible: false, title: "drawdown", baseValue: { type: "price", price: 0 } }, 1);
+    chart.panes()[0].setStretchFactor(300);
+    chart.panes()[1].setStretchFactor(100);
+    const show = legend(box);
+    let current = first;
+    const draw = (data) => {
+      current = data;
+      draw.complete = data.bars <= data.t.length;
+      line.setData(points(data, data.equity));
+      held.setData(data.hold ? points(data, data.hold) : []);
+      down.setData(points(data, data.drawdown));
+      read(data.t.length - 1);
+    };
+    const read = (index) => {
+      const parts = [["equity", price(current.equity[index]), "equity"]];
+      if (current.hold) parts.push(["buy and hold", price(current.hold[index]), "hold"]);
+      parts.push(["drawdown", `${current.drawdown[index].toFixed(2)}%`, "drawdown"]);
+      show(parts);
+    };
+    const paint = () => {
+      const colour = colours();
+      chart.applyOptions(theme());
+      line.applyOptions({ lineColor: colour.accent, topColor: faded(colour.accent, 0.1), bottomColor: faded(colour.accent, 0) });
+      held.applyOptions({ color: faded(colour.text, 0.75) });
+      down.applyOptions({
+        bottomLineColor: colour.loss, bottomFillColor1: faded(colour.loss, 0.08), bottomFillColor2: faded(colour.loss, 0.3),
+        topLineColor: colour.loss, topFillColor1: "transparent", topFillColor2: "transparent",
+      });
+    };
+    paint();
+    draw(first);
+    chart.timeScale().fitContent();
+    chart.subscribeCrosshairMove((event) => {
+      const index = event.time === undefined ? current.t.length - 1 : current.t.indexOf(event.time);
+      if (index >= 0) read(index);
+    });
+    return { chart, paint, stop: follow(box, chart, draw, first.range) };
+  };
+
+  const markers = (data, colour) =>
+    data.marks.map(([time, kind, side, at]) => ({
+      time,
+      position: side === "buy" ? "belowBar" : "aboveBar",
+      shape: kind === "entry" ? (side === "buy" ? "arrowUp" : "arrowDown") : "circle",
+      color: side === "buy" ? colour.gain : colour.loss,
+      size: kind === "entry" ? 1.4 : 0.8,
+      text: data.marks.length <= 40 ? `${kind} ${price(at)}` : "",
+    }));
+
+  const candles = async (box) => {
+    const { at, until } = box.dataset;
+    const trade = at ? [Number(at), Number(until)] : null;
+    const pad = trade ? Math.max((trade[1] - trade[0]) * 1.5, 3600) : 0;
+    const first = await fetchData(box, trade ? [trade[0] - pad * 4, trade[1] + pad * 4] : null);
+    box.replaceChildren();
+    const chart = create(box, {});
+    const { CandlestickSeries, HistogramSeries, createSeriesMarkers } = LightweightCharts;
+    const series = chart.addSeries(CandlestickSeries, { priceLineVisible: false, borderVisible: false, priceFormat: { type: "custom", minMove: 1e-9, formatter: price } });
+    const volume = chart.addSeries(HistogramSeries, { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false }, 1);
+    chart.panes()[0].setStretchFactor(400);
+    chart.panes()[1].setStretchFactor(80);
+    const fills = createSeriesMarkers(series, []);
+    const show = legend(box);
+    let current = first;
+    const draw = (data) => {
+      current = data;
+      draw.complete = data.complete;
+      const colour = colours();
+      series.setData(data.t.map((time, i) => ({ time, open: data.o[i], high: data.h[i], low: data.l[i], close: data.c[i] })));
+      volume.setData(data.t.map((time, i) => ({ time, value: data.v[i], color: faded(data.c[i] < data.o[i] ? colour.loss : colour.gain, 0.45) })));
+      fills.setMarkers(markers(data, colour));
+      read(data.t.length - 1);
+    };
+    const read = (i) => {
+      const change = (current.c[i] / current.o[i] - 1) * 100;
+      const parts = [["O", price(current.o[i])], ["H", price(current.h[i])], ["L", price(current.l[i])], ["C", price(current.c[i])], ["", signed(change)], ["volume", compact(current.v[i])]];
+      if (current.hidden) parts.push([`${current.hidden.toLocaleString("en")} fills:`, "zoom in to see them"]);
+      show(parts);
+    };
+    const paint = () => {
+      const colour = colours();
+      chart.applyOptions(theme());
+      series.applyOptions({ upColor: colour.gain, downColor: colour.loss, wickUpColor: colour.gain, wickDownColor: colour.loss });
+      draw(current);
+    };
+    paint();
+    if (trade) chart.timeScale().setVisibleRange({ from: Math.max(first.t[0], trade[0] - pad), to: Math.min(first.t.at(-1), trade[1] + pad) });
+    else chart.timeScale().fitContent();
+    chart.subscribeCrosshairMove((event) => {
+      const index = event.time === undefined ? current.t.length - 1 : current.t.indexOf(event.time);
+      if (index >= 0) read(index);
+    });
+    return { chart, paint, stop: follow(box, chart, draw, first.range) };
+  };
+
+  const KINDS = { equity, candles };
+  const start = async (box) => {
+    live.set(box, { stop() {} });
+    try {
+      const made = await KINDS[box.dataset.chart](box);
+      if (!made) return;
+      const logo = box.querySelector("#tv-attr-logo");
+      if (logo) logo.href = "https://www.tradingview.com/"; // the address it comes with tells which page is open
+      live.set(box, { ...made, stop: () => (made.stop(), made.chart.remove()) });
+      box.dataset.drawn = "true";
+    } catch (error) {
+      note(box, `The chart cannot be drawn. ${error.message}`);
+    }
+  };
+  const look = () => {
+    for (const [box, made] of live) {
+      if (box.isConnected) continue;
+      live.delete(box);
+      made.stop();
+    }
+    for (const box of document.querySelectorAll("[data-chart]")) if (!live.has(box)) start(box);
+  };
+  document.addEventListener("themechange", () => live.forEach((made) => made.paint?.()));
+  document.addEventListener("htmx:afterSettle", look);
+  look();
+})();

@@ -1,0 +1,37 @@
+"""The web: requests into calls, results into HTML or JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask_openapi3 import Info, OpenAPI
+
+from storage_core.settings import Settings
+from webapp import api, assets, commands, errors, extensions, filters, login, pages, security, templating
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def create_app(settings: Settings | None = None) -> OpenAPI:
+    """Build the application; `settings` None reads them from the environment."""
+    app = OpenAPI(
+        "webapp",
+        info=Info(title="coin-hts", version="1", description="Submit, follow and read backtests."),
+        template_folder=str(ROOT / "templates"),
+        static_folder=str(ROOT / "static"),
+        doc_ui=False,
+        validation_error_callback=api.invalid_request,
+    )
+    extensions.configure(app, settings or Settings.from_env())
+    # Flask runs after_request functions last to first: the headers come last, also on what the others answer.
+    security.init_app(app)
+    assets.init_app(app)
+    extensions.init_app(app)
+    login.init_app(app)
+    errors.init_app(app)
+    filters.init_app(app)
+    templating.init_app(app)
+    pages.init_app(app)
+    api.init_app(app)
+    commands.init_app(app)
+    return app

@@ -1,0 +1,13 @@
+"""The `flask` commands of the product."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+
+def init_app(app: Flask) -> None:
+    """Register every command."""
+    from webapp.commands import accounts, up
+
+    for command in (up.up, accounts.setup_link, accounts.create_user):
+        app.cli.add_command(command)

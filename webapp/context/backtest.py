@@ -1,0 +1,150 @@
+"""The page of one backtest: its head, its life and log, its result's figures and assumptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, TypedDict
+from uuid import UUID
+
+from engine.catalog import STRATEGIES
+from storage_core.models import Backtest, BacktestEvent
+from webapp.context.rows import ACTIVE, all_params, short_symbols, state_words
+from webapp.filters import currency, duration
+
+EVENT_WORDS: Final[Mapping[str, str]] = {
+    "submitted": "Submitted",
+    "claimed": "Started",
+    "requeued": "Queued again",
+    "released": "Given back",
+    "completed": "Completed",
+    "failed": "Failed",
+    "cancel_requested": "Asked to stop",
+    "cancelled": "Cancelled",
+}
+FAST_SECONDS: Final = 5.0
+FAST_POLL: Final = "250ms"
+SLOW_POLL: Final = "1s"
+
+
+class Head(TypedDict):
+    """Title and line below it, the same on every tab and in every state."""
+
+    id: UUID
+    title: str
+    strategy: str
+    symbols: str
+    all_symbols: str
+    timeframe: str
+    status: str
+    active: bool
+    cancelling: bool
+    start: str
+    end: str
+    bars: int | None
+    took: str
+    params: str
+    mine: bool
+    source: str
+    created_at: datetime
+    currency: str
+    trade_count: int | None
+
+
+class Life(TypedDict):
+    """How far an unfinished or failed backtest is."""
+
+    progress: float
+    state: str
+    poll: str
+    error_code: str
+    error_message: str
+    advice: str
+    waits: bool
+    events: Sequence[Event]
+
+
+class Event(TypedDict):
+    """One line of the log."""
+
+    at: datetime
+    words: str
+    detail: str
+
+
+def ctx_head(backtest: Backtest, viewer_id: int) -> Head:
+    """The head of the page."""
+    known = STRATEGIES.get(backtest.strategy)
+    facts = backtest.metadata_ or {}
+    return {
+        "id": backtest.task_id,
+        "title": known.label if known else backtest.strategy,
+        "strategy": backtest.strategy,
+        "symbols": short_symbols(backtest.symbols),
+        "all_symbols": ", ".join(backtest.symbols),
+        "timeframe": backtest.timeframe,
+        "status": backtest.status,
+        "active": backtest.status in ACTIVE,
+        "cancelling": backtest.status == "running" and backtest.cancel_requested_at is not None,
+        "start": backtest.start_date.isoformat(),
+        "end": backtest.end_date.isoformat(),
+        "bars": facts.get("bars"),
+        "took": took(backtest),
+        "params": all_params(backtest.params),
+        "mine": backtest.owner_id == viewer_id,
+        "source": backtest.source,
+        "created_at": backtest.created_at,
+        "currency": currency(backtest.symbols),
+        "trade_count": backtest.trade_count,
+    }
+
+
+def took(backtest: Backtest) -> str:
+    """How long the last attempt ran."""
+    if backtest.started_at is None or backtest.finished_at is None:
+        return ""
+    return duration((backtest.finished_at - backtest.started_at).total_seconds())
+
+
+def ctx_life(backtest: Backtest, events: Sequence[BacktestEvent], now: datetime) -> Life:
+    """Progress, phase and log; polls quickly while the first answer is near."""
+    age = (now - backtest.created_at).total_seconds()
+    return {
+        "progress": backtest.progress,
+        "state": state_words(backtest, now),
+        "poll": FAST_POLL if age < FAST_SECONDS else SLOW_POLL,
+        "error_code": backtest.error_code or "",
+        "error_message": backtest.error_message or "",
+        "advice": advice(backtest.error_code),
+        "waits": backtest.status == "queued" and age > FAST_SECONDS,
+        "events": ctx_events(events),
+    }
+
+
+def ctx_events(events: Sequence[BacktestEvent]) -> list[Event]:
+    """The log in words."""
+    return [
+        {"at": event.at, "words": EVENT_WORDS.get(event.kind, event.kind), "detail": _detail(event)} for event in events
+    ]
+
+
+def _detail(event: BacktestEvent) -> str:
+    words = [f"attempt {event.attempt}"] if event.attempt else []
+    detail: Mapping[str, Any] = event.detail or {}
+    if silent := detail.get("silent_for_seconds"):
+        words.append(f"no sign of life for {duration(silent)}")
+    words += [str(detail[name]) for name in ("reason", "message") if detail.get(name)]
+    if event.kind == "claimed":
+        words.append(f"by {event.actor}" if event.actor else f"on {event.host}")
+    return " · ".join(words)
+
+
+def advice(code: str | None) -> str:
+    """What a person can do about a failure."""
+    if code in ("no_bars", "bad_symbol", "bars_error", "bad_bars", "bars_damaged"):
+        return "Choose symbols and dates that are stored, then run it again."
+    if code in ("spec_error", "spec_errors", "strategy_error"):
+        return "Change the params, then run it again."
+    if code == "worker_lost":
+        return "The machine of the worker stopped or ran out of memory. A shorter range needs less of it."
+    return "The log of the worker has the details. Running it again may help."

@@ -1,0 +1,92 @@
+"""The setup tab: the whole spec, the data, the versions and the times of a backtest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from engine.catalog import STRATEGIES
+from engine.metrics import METRICS, MetricSpec
+from engine.spec import SPEC_FIELDS
+from storage_core.models import Backtest
+from webapp.context.rows import value_words
+from webapp.filters import MISSING, compact, count, duration, file_size, is_missing, number, percent
+
+Facts = Sequence[tuple[str, str]]
+
+
+class Setup(TypedDict):
+    """What the setup tab shows."""
+
+    params: Facts
+    rules: Facts
+    data: Sequence[Mapping[str, Any]]
+    origin: Facts
+    metrics: Sequence[tuple[str, str, str]]
+    spec_json: str
+
+
+def ctx_setup(backtest: Backtest) -> Setup:
+    """Everything that makes the backtest repeatable."""
+    facts: Mapping[str, Any] = backtest.metadata_ or {}
+    data = facts.get("data") or {}
+    return {
+        "params": _params(backtest),
+        "rules": _rules(backtest.spec),
+        "data": [{"symbol": symbol, **entry} for symbol, entry in data.items()],
+        "origin": _origin(backtest, facts),
+        "metrics": [_metric(metric, facts.get("metrics", {})) for metric in METRICS.values()],
+        "spec_json": json.dumps(backtest.spec, indent=2, ensure_ascii=False),
+    }
+
+
+def _params(backtest: Backtest) -> Facts:
+    known = STRATEGIES.get(backtest.strategy)
+    labels = {param.name: param.label for param in known.params} if known else {}
+    return [(labels.get(name, name), value_words(value)) for name, value in backtest.params.items()]
+
+
+def _rules(spec: Mapping[str, Any]) -> Facts:
+    rules = [("First day", spec["start_date"]), ("Last day", spec["end_date"]), ("Time zone", spec["timezone"])]
+    for path, field in SPEC_FIELDS.items():
+        group, _, name = path.rpartition(".")
+        value = (spec.get(group, {}) if group else spec).get(name)
+        rules.append((field.label, MISSING if value is None else value_words(value).replace("_", " ")))
+    return rules
+
+
+def _origin(backtest: Backtest, facts: Mapping[str, Any]) -> Facts:
+    seconds = " · ".join(f"{name} {duration(value)}" for name, value in (facts.get("seconds") or {}).items())
+    versions = [(name.replace("_", "-"), str(value)) for name, value in (facts.get("versions") or {}).items()]
+    return [
+        ("Backtest", str(backtest.task_id)),
+        ("Submitted by", backtest.source),
+        ("Attempt", count(backtest.attempt)),
+        *([("Time", seconds)] if seconds else []),
+        ("Stored", f"{file_size(backtest.file_size)}, revision {backtest.revision}"),
+        *versions,
+    ]
+
+
+def _metric(metric: MetricSpec, stored: Mapping[str, Any]) -> tuple[str, str, str]:
+    value = stored.get(metric.stored_name)
+    return metric.label, _metric_words(metric, value), metric.help
+
+
+def _metric_words(metric: MetricSpec, value: Any) -> str:
+    if is_missing(value):
+        return MISSING
+    if metric.unit == "time":
+        from webapp.context.result import instant
+
+        return f"{instant(value):%Y-%m-%d %H:%M} UTC"
+    words = {
+        "fraction": percent,
+        "money": compact,
+        "count": count,
+        "bars": lambda bars: number(bars, 1),
+        "days": lambda days: f"{number(days, 1)} days",
+        "seconds": duration,
+    }
+    return words.get(metric.unit, number)(value)

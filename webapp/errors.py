@@ -1,0 +1,98 @@
+"""Error answers: a page for people, a problem (RFC 9457) for programs, one line for a fragment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from flask import Flask, Response, jsonify, make_response, render_template, request
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+
+from storage_core.errors import BacktestNotFound, BadCursor, ResultDamaged, ResultMissing
+from webapp.htmx import is_htmx
+
+MACHINE_PATHS = ("/api/", "/charts/")
+
+SENTENCES: Mapping[int, str] = {
+    400: "The request could not be understood.",
+    401: "Please log in.",
+    403: "Your account may not do this.",
+    404: "There is nothing at this address, or it belongs to somebody else.",
+    405: "This address does not work this way.",
+    413: "What was sent is too large.",
+    429: "Too many attempts. Wait a minute and try again.",
+    500: "Something went wrong on our side. It has been written to the log.",
+    503: "The database does not answer right now. Try again in a moment.",
+}
+
+
+def init_app(app: Flask) -> None:
+    """Turn every exception into an answer of the right kind."""
+    app.register_error_handler(HTTPException, _on_http)
+    app.register_error_handler(CSRFError, _on_csrf)
+    app.register_error_handler(BacktestNotFound, lambda error: answer(404))
+    app.register_error_handler(BadCursor, lambda error: answer(400, str(error)))
+    app.register_error_handler(ResultMissing, lambda error: answer(404, "The files of this result are gone."))
+    app.register_error_handler(ResultDamaged, _on_damaged)
+    app.register_error_handler(OperationalError, _on_database)
+
+
+def for_machine() -> bool:
+    """Whether the answer should be JSON."""
+    return request.path.startswith(MACHINE_PATHS)
+
+
+def answer(status: int, detail: str | None = None, **more: object) -> Response:
+    """An error answer of the kind that the request wants."""
+    detail = detail or SENTENCES.get(status, HTTPStatus(status).phrase)
+    if for_machine():
+        return problem(status, detail, **more)
+    name = "errors/_line.html" if is_htmx() else "errors/page.html"
+    response = make_response(render_template(name, status=status, title=HTTPStatus(status).phrase, detail=detail))
+    response.status_code = status
+    response.headers["X-Error"] = detail.encode("ascii", "replace").decode().replace("\n", " ")
+    return response
+
+
+def problem(status: int, detail: str, **more: object) -> Response:
+    """RFC 9457: type, title, status, detail, and what else helps a program."""
+    response = jsonify(
+        {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    )
+    response.status_code = status
+    response.content_type = "application/problem+json"
+    return response
+
+
+def _on_http(error: HTTPException) -> Response:
+    if error.response is not None:
+        return make_response(error.response)
+    status = error.code or 500
+    response = answer(status, _own_words(error))
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def _own_words(error: HTTPException) -> str | None:
+    """The description given to `abort`, and not the library's boilerplate."""
+    stock = type(error).description
+    return error.description if error.description != stock and error.code != 429 else None
+
+
+def _on_csrf(error: CSRFError) -> Response:
+    return answer(400, f"The form is too old or came from elsewhere ({error.description}) Reload the page.")
+
+
+def _on_damaged(error: ResultDamaged) -> Response:
+    return answer(500, f"The stored result cannot be read: {error.problem}.")
+
+
+def _on_database(error: OperationalError) -> Response:
+    from flask import current_app
+
+    current_app.logger.error("database: %s", error)
+    return answer(503)

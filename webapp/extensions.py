@@ -1,0 +1,83 @@
+"""The extensions, unbound; `init_app` binds them to one application."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dramatiq
+from flask import Flask, current_app
+from flask_compress import Compress
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_login import LoginManager
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from flask_wtf import CSRFProtect
+
+from storage_core.bar_store import BarStore
+from storage_core.db import Base, engine_options
+from storage_core.settings import Settings
+from workers.queue import make_broker
+
+LIMITER_STORES: Final = ("redis://", "rediss://")
+
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+migrate = Migrate()
+login = LoginManager()
+csrf = CSRFProtect()
+limiter = Limiter(key_func=get_remote_address, default_limits=[])
+compress = Compress()
+
+
+def configure(app: Flask, settings: Settings) -> None:
+    """Put into `app.config` what the extensions read there, and into `app.extensions` what we add."""
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_NAME="coin_hts",
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form left open overnight still works
+        RATELIMIT_STORAGE_URI=_limiter_store(settings),
+        RATELIMIT_HEADERS_ENABLED=False,
+        COMPRESS_MIN_SIZE=1000,
+        MAX_CONTENT_LENGTH=1_000_000,
+        MAX_FORM_PARTS=1_000,
+    )
+    app.extensions["settings"] = settings
+    app.extensions["bar_store"] = BarStore(settings.bars_dir)
+    app.extensions["broker"] = make_broker(settings.broker_url)
+
+
+def init_app(app: Flask) -> None:
+    """Bind every extension. The order matters where one wraps another's answer."""
+    db.init_app(app)
+    migrate.init_app(app, db, directory=f"{app.root_path}/../migrations", render_as_batch=True)
+    csrf.init_app(app)
+    limiter.init_app(app)
+    compress.init_app(app)
+
+
+def settings() -> Settings:
+    """The settings of the current application."""
+    found: Settings = current_app.extensions["settings"]
+    return found
+
+
+def bar_store() -> BarStore:
+    """The bars of the current application."""
+    found: BarStore = current_app.extensions["bar_store"]
+    return found
+
+
+def broker() -> dramatiq.Broker:
+    """The queue of the current application."""
+    found: dramatiq.Broker = current_app.extensions["broker"]
+    return found
+
+
+def _limiter_store(settings: Settings) -> str:
+    """Counts of several web machines meet in the queue server when it has an address; else one process counts."""
+    url = settings.redis_url or ""
+    return url if url.startswith(LIMITER_STORES) else "memory://"

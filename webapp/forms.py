@@ -1,0 +1,137 @@
+"""The form of a new backtest: what people type, as the plain mapping that `parse_spec` reads, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from werkzeug.datastructures import MultiDict
+
+from engine.catalog import STRATEGIES
+from engine.errors import SpecError
+from engine.spec import SPEC_FIELDS, ParamSpec
+
+# People type percent here; the engine counts in fractions.
+PERCENT: Final = frozenset(
+    {"costs.fee_rate", "costs.slippage_rate", "exits.stop_loss", "exits.take_profit", "exits.trailing_stop"}
+)
+TEXT_FIELDS: Final = ("strategy", "timeframe", "start_date", "end_date")
+# The strategy whose params the form shows: after a change of strategy without scripts they are another's.
+FIELDS_OF: Final = "fields_of"
+LONGEST: Final = 100
+
+Values = dict[str, Any]
+"""What the form shows, by dotted path: texts, and a list for `symbols`."""
+
+
+def values_from_form(form: MultiDict[str, str]) -> Values:
+    """What was typed, cut to a sane length."""
+    values: Values = {path: form[path][:LONGEST] for path in form if path != "symbols"}
+    values["symbols"] = [symbol[:LONGEST] for symbol in form.getlist("symbols")]
+    return values
+
+
+def values_from_spec(spec: Mapping[str, Any]) -> Values:
+    """The form filled in from a stored spec."""
+    values: Values = {name: str(spec[name]) for name in TEXT_FIELDS}
+    values["symbols"] = list(spec["symbols"])
+    values[FIELDS_OF] = spec["strategy"]
+    for path, param in SPEC_FIELDS.items():
+        group, _, name = path.rpartition(".")
+        holder = spec.get(group, {}) if group else spec
+        values[path] = text_of(path, holder.get(name, param.default))
+    for name, value in spec["params"].items():
+        if not isinstance(value, bool):
+            values[f"params.{name}"] = text_of(f"params.{name}", value)
+        elif value:
+            values[f"params.{name}"] = "on"
+    return values
+
+
+def default_values(strategy: str) -> Values:
+    """The form before anything is typed."""
+    values: Values = {path: text_of(path, param.default) for path, param in SPEC_FIELDS.items()}
+    return {**values, **default_params(strategy), "strategy": strategy, "symbols": []}
+
+
+def default_params(strategy: str) -> Values:
+    """The params of a strategy at their defaults."""
+    values: Values = {FIELDS_OF: strategy}
+    for param in STRATEGIES[strategy].params:
+        if param.type != "bool":
+            values[f"params.{param.name}"] = text_of(f"params.{param.name}", param.default)
+        elif param.default:
+            values[f"params.{param.name}"] = "on"
+    return values
+
+
+def raw_spec(values: Values, timezone: str) -> dict[str, Any]:
+    """The mapping for `parse_spec`. Empty fields are left out; what is no number stays text, to be refused by name."""
+    raw: dict[str, Any] = {name: values[name] for name in ("strategy", "timeframe") if values.get(name)}
+    raw |= {name: values.get(name, "") for name in ("start_date", "end_date")}
+    raw |= {"symbols": values["symbols"], "params": _raw_params(values), "timezone": timezone}
+    for path, param in SPEC_FIELDS.items():
+        text = str(values.get(path, "")).strip()
+        if path == "timeframe" or not text:
+            continue
+        group, _, name = path.rpartition(".")
+        holder = raw.setdefault(group, {}) if group else raw
+        holder[name] = _read(path, param, text)
+    return raw
+
+
+def _raw_params(values: Values) -> dict[str, Any]:
+    strategy = STRATEGIES.get(values.get("strategy", ""))
+    if strategy is None or values.get(FIELDS_OF) != strategy.name:
+        return {}
+    known = {param.name: param for param in strategy.params}
+    raw: dict[str, Any] = {name: f"params.{name}" in values for name, param in known.items() if param.type == "bool"}
+    for path, text in values.items():
+        name = path.removeprefix("params.")
+        if name == path or name in raw or not text.strip():
+            continue
+        raw[name] = _read(path, known[name], text.strip()) if name in known else text
+    return raw
+
+
+def _read(path: str, param: ParamSpec, text: str) -> object:
+    if param.type == "choice":
+        return text
+    try:
+        number = Decimal(text.replace(",", "").removesuffix("%").strip())
+    except InvalidOperation:
+        return text
+    if not number.is_finite() or abs(number.adjusted()) > 300:
+        return text
+    if path in PERCENT:
+        number /= 100
+    return int(number) if param.type == "int" and number == number.to_integral_value() else float(number)
+
+
+def text_of(path: str, value: object) -> str:
+    """A value as it stands in its field: percent where people type percent, no float noise."""
+    if value is None:
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value * 100:.10g}" if path in PERCENT else f"{Decimal(f'{value:.12g}'):f}"
+    return str(value)
+
+
+def message_for(error: SpecError, values: Values) -> str:
+    """The sentence beside the field: what it was, what is allowed."""
+    if error.sentence:
+        return f"{error.sentence[:1].upper()}{error.sentence[1:]}."
+    typed = values.get(error.field)
+    was = error.was if typed is None or isinstance(typed, list) else typed
+    allowed = _percent_range(error.field) if error.field in PERCENT else error.allowed
+    if was in (None, "", []):
+        return f"Is missing; allowed: {allowed}."
+    return f"Was {str(was)[:LONGEST]}; allowed: {allowed}."
+
+
+def _percent_range(path: str) -> str:
+    param = SPEC_FIELDS[path]
+    low, high = (f"{(limit or 0) * 100:g}%" for limit in (param.minimum, param.maximum))
+    words = f"above {low} and up to {high}" if param.exclusive_minimum else f"{low} to {high}"
+    return f"{words}, or nothing" if param.default is None else words

@@ -1,0 +1,13 @@
+"""The pages: one blueprint a page family, the page and its fragments together."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+
+def init_app(app: Flask) -> None:
+    """Register every page."""
+    from webapp.pages import accounts, backtest, backtests, charts, health, home, new_backtest
+
+    for module in (accounts, backtest, backtests, charts, health, home, new_backtest):
+        app.register_blueprint(module.blueprint)

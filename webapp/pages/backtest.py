@@ -1,0 +1,152 @@
+"""One backtest: followed while it runs, read by tabs when it is done."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Response, flash, make_response, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from storage_core import backtests
+from storage_core.errors import NotCancellable
+from storage_core.models import Backtest
+from webapp.context.backtest import ctx_head, ctx_life
+from webapp.context.rows import ACTIVE
+from webapp.extensions import bar_store, db, settings
+from webapp.htmx import go_to, is_htmx, replacing, vary
+from webapp.login import need_trader, person
+from webapp.lookup import visible_backtest
+
+blueprint = Blueprint("backtest", __name__, url_prefix="/backtests/<uuid:task_id>")
+
+LAST_TRADES = 8
+
+
+@blueprint.get("")
+def page(task_id: UUID) -> AnyResponse:
+    """Overview of a result, or the life of what has none yet."""
+    return _show(visible_backtest(task_id), "overview")
+
+
+@blueprint.get("/chart")
+def chart(task_id: UUID) -> AnyResponse:
+    """Candles with the fills; `symbol`, and `at` .. `until` in chart seconds to begin at a trade."""
+    return _show(visible_backtest(task_id), "chart")
+
+
+@blueprint.get("/trades")
+def trades(task_id: UUID) -> AnyResponse:
+    """Every trade, a page at a time."""
+    return _show(visible_backtest(task_id), "trades")
+
+
+@blueprint.get("/setup")
+def setup(task_id: UUID) -> AnyResponse:
+    """What was asked, with which versions, and what happened when."""
+    return _show(visible_backtest(task_id), "setup")
+
+
+@blueprint.get("/status")
+def status(task_id: UUID) -> Response:
+    """What polls itself while the backtest is active; once it has ended, the whole page's content in its place."""
+    backtest = visible_backtest(task_id)
+    if backtest.status in ACTIVE:
+        return make_response(render_template("backtest/_status.html", head=_head(backtest), life=_life(backtest)))
+    return replacing(_content(backtest, "overview"), "#backtest")
+
+
+@blueprint.post("/cancel")
+def cancel(task_id: UUID) -> AnyResponse:
+    """Stop it; a finished one stays as it is, and the page says so."""
+    need_trader()
+    visible_backtest(task_id)
+    try:
+        backtests.cancel(db.session(), task_id, by=person().name)
+        db.session.commit()
+    except NotCancellable as error:
+        db.session.rollback()
+        flash(f"It was already {error.status} when you asked to stop it.")
+    return go_to(url_for("backtest.page", task_id=task_id))
+
+
+def _show(backtest: Backtest, tab: str) -> AnyResponse:
+    """The page; for htmx on a finished backtest only the tab."""
+    if backtest.status != "completed" and tab != "overview":
+        return go_to(url_for("backtest.page", task_id=backtest.task_id))
+    if is_htmx() and backtest.status == "completed":
+        html = render_template("backtest/_tabs.html", head=_head(backtest), tab=tab, **_tab_context(backtest, tab))
+    else:
+        html = render_template("backtest/page.html", content=_content(backtest, tab), head=_head(backtest))
+    return vary(make_response(html))
+
+
+def _content(backtest: Backtest, tab: str) -> str:
+    """Everything below the header: the result, or the life."""
+    head = _head(backtest)
+    if backtest.status != "completed":
+        return render_template("backtest/_life.html", head=head, life=_life(backtest))
+    from webapp.context.result import ctx_strip
+
+    context = _tab_context(backtest, tab)
+    strip = ctx_strip(backtest, head["currency"])
+    return render_template("backtest/_result.html", head=head, tab=tab, strip=strip, **context)
+
+
+def _tab_context(backtest: Backtest, tab: str) -> dict[str, Any]:
+    return {"overview": _overview, "chart": _chart, "trades": _trades, "setup": _setup}[tab](backtest)
+
+
+def _overview(backtest: Backtest) -> dict[str, Any]:
+    from webapp import charts, curves, trades
+    from webapp.context import result
+
+    quote = _head(backtest)["currency"]
+    equity = curves.equity_curve(settings(), backtest)
+    start = curves.cash(backtest) * len(backtest.symbols)
+    return {
+        "version": charts.version(bar_store(), backtest),
+        "checks": result.ctx_checks(backtest),
+        "assumptions": result.ctx_assumptions(backtest, quote),
+        "months": result.ctx_months(curves.monthly_returns(equity, start, person().timezone)),
+        "month_names": result.MONTHS,
+        "symbol_rows": trades.read_symbols(settings(), backtest),
+        "last_trades": trades.read_trades(settings(), backtest, size=LAST_TRADES),
+        "note": backtest.note,
+    }
+
+
+def _chart(backtest: Backtest) -> dict[str, Any]:
+    from webapp import charts, trades
+
+    symbol = request.args.get("symbol", backtest.symbols[0])
+    return {
+        "version": charts.version(bar_store(), backtest),
+        "symbol": symbol if symbol in backtest.symbols else backtest.symbols[0],
+        "symbols": backtest.symbols,
+        "at": request.args.get("at", type=int),
+        "until": request.args.get("until", type=int),
+        "last_trades": trades.read_trades(settings(), backtest, size=LAST_TRADES),
+    }
+
+
+def _trades(backtest: Backtest) -> dict[str, Any]:
+    from webapp import trades
+
+    wanted = request.args.get("page", default=1, type=int)
+    return {"trades": trades.read_trades(settings(), backtest, page=wanted)}
+
+
+def _setup(backtest: Backtest) -> dict[str, Any]:
+    from webapp.context.setup import ctx_setup
+
+    return {"setup": ctx_setup(backtest), "life": _life(backtest)}
+
+
+def _head(backtest: Backtest) -> Any:
+    return ctx_head(backtest, person().id)
+
+
+def _life(backtest: Backtest) -> Any:
+    return ctx_life(backtest, backtests.events(db.session(), backtest.task_id), datetime.now(UTC))

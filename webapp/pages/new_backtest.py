@@ -1,0 +1,101 @@
+"""The form of a new backtest, its fragments, and what happens when it is sent."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from engine.catalog import STRATEGIES
+from engine.errors import SpecErrors
+from webapp.context.form import ctx_form, ctx_market, ctx_params
+from webapp.extensions import bar_store
+from webapp.forms import Values, default_values, message_for, raw_spec, values_from_form, values_from_spec
+from webapp.htmx import go_to, is_htmx, vary
+from webapp.login import need_trader, person
+from webapp.lookup import visible_backtest
+from webapp.submission import BarsMissing, submit
+
+blueprint = Blueprint("new_backtest", __name__)
+
+FIRST_STRATEGY = "sma_cross"
+PARTS = ("market", "range", "estimate")
+
+
+@blueprint.get("/backtests/new")
+def page() -> str:
+    """The empty form, or one filled in from another backtest (`?clone=`)."""
+    need_trader()
+    return render_template("new_backtest/page.html", form=_context(_first_values(), {}))
+
+
+@blueprint.get("/backtests/new/<part>")
+def market(part: str) -> str:
+    """Symbols and dates after another timeframe, dates after other symbols, the size after other dates."""
+    if part not in PARTS:
+        abort(404)
+    values = values_from_form(request.args)
+    context = ctx_market(values, {}, bar_store().inventory(), person().timezone)
+    html = render_template(f"new_backtest/_{part}.html", market=context)
+    if part == "estimate":
+        return html
+    return html + render_template("new_backtest/_estimate.html", market=context, oob=True)
+
+
+@blueprint.get("/strategies/<name>/fields")
+def fields(name: str) -> str:
+    """The params of a strategy, at their defaults."""
+    if name not in STRATEGIES:
+        abort(404, f"There is no strategy {name[:60]!r}.")
+    strategy = STRATEGIES[name]
+    return render_template("new_backtest/_params.html", strategy=strategy, params=ctx_params(strategy, {}, {}))
+
+
+@blueprint.get("/strategies/fields")
+def chosen_fields() -> str:
+    """The same for the strategy that the form names: what its select asks for when it changes."""
+    return fields(request.args.get("strategy", ""))
+
+
+@blueprint.post("/backtests")
+def create() -> AnyResponse:
+    """Check and submit, then follow the new backtest; or the form again with an answer beside each wrong field."""
+    need_trader()
+    values = values_from_form(request.form)
+    try:
+        backtest = submit(raw_spec(values, person().timezone), owner=person(), source="web")
+    except SpecErrors as error:
+        errors: dict[str, str] = {}
+        for one in error.errors:
+            errors.setdefault(one.field, message_for(one, values))
+        return _refused(values, errors)
+    except BarsMissing as error:
+        return _refused(
+            values, {"symbols": " ".join(f"{str(one)[:1].upper()}{str(one)[1:]}." for one in error.missing)}
+        )
+    return go_to(url_for("backtest.page", task_id=backtest.task_id))
+
+
+def _first_values() -> Values:
+    clone = request.args.get("clone")
+    if clone is None:
+        name = request.args.get("strategy", FIRST_STRATEGY)
+        return default_values(name if name in STRATEGIES else FIRST_STRATEGY)
+    try:
+        task_id = UUID(clone)
+    except ValueError:
+        abort(404)
+    return values_from_spec(visible_backtest(task_id).spec)
+
+
+def _refused(values: Values, errors: dict[str, str]) -> Response:
+    name = "new_backtest/_form.html" if is_htmx() else "new_backtest/page.html"
+    return vary(make_response(render_template(name, form=_context(values, errors)), 422))
+
+
+def _context(values: Values, errors: dict[str, str]) -> object:
+    inventory = bar_store().inventory()
+    if not values["symbols"] and not errors:
+        values["symbols"] = [one.symbol for one in inventory if one.timeframe == "1h"][:1]
+    return ctx_form(values, errors, inventory, person().timezone)

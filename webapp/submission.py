@@ -1,0 +1,71 @@
+"""The door: one check for the form and the API, then the row, then the message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flask import current_app
+
+from engine.spec import BacktestSpec, parse_spec, spec_to_dict
+from storage_core import backtests
+from storage_core.bar_store import BarStore, Coverage
+from storage_core.errors import NoBars, StorageError
+from storage_core.models import Backtest
+from webapp.extensions import bar_store, broker, db
+from webapp.login import Person
+from webapp.ranges import instants, overlaps
+from workers.errors import BrokerDown
+from workers.queue import send_backtest
+
+
+class BarsMissing(StorageError):
+    """Some symbols of a spec have no bars in its range."""
+
+    permanent = True
+
+    def __init__(self, missing: Sequence[NoBars]) -> None:
+        self.missing = tuple(missing)
+        super().__init__("; ".join(str(error) for error in missing))
+
+
+def submit(raw: Mapping[str, object], *, owner: Person, source: str) -> Backtest:
+    """Check, insert, commit, send. Raises SpecErrors and BarsMissing, and then there is no row.
+
+    When the queue does not answer the row stays queued: the clock sends it as soon as it can.
+    """
+    spec = checked(raw, bar_store())
+    session = db.session()
+    backtest = backtests.create(session, spec=spec_to_dict(spec), owner_id=owner.id, source=source)
+    session.commit()
+    try:
+        send_backtest(broker(), backtest.task_id)
+    except BrokerDown as error:
+        current_app.logger.warning("backtest %s waits in the database: %s", backtest.task_id, error)
+        return backtest
+    backtests.mark_sent(session, [backtest.task_id])
+    session.commit()
+    return backtest
+
+
+def checked(raw: Mapping[str, object], store: BarStore) -> BacktestSpec:
+    """The spec, when it is sound and every symbol has bars in its range."""
+    spec = parse_spec(raw)
+    coverage = {(one.symbol, one.timeframe): one for one in store.inventory()}
+    start, end = instants(spec.start_date, spec.end_date, spec.timezone)
+    missing = []
+    for symbol in spec.symbols:
+        found = coverage.get((symbol, spec.timeframe))
+        if found is None or not overlaps(found, start, end):
+            missing.append(NoBars(symbol, spec.timeframe, _available(symbol, spec.timeframe, coverage)))
+    if missing:
+        raise BarsMissing(missing)
+    return spec
+
+
+def _available(symbol: str, timeframe: str, coverage: Mapping[tuple[str, str], Coverage]) -> str:
+    """What there is instead: other ranges of the symbol, else other symbols of the timeframe."""
+    own = [one for one in coverage.values() if one.symbol == symbol]
+    near = own or [one for one in coverage.values() if one.timeframe == timeframe] or list(coverage.values())
+    shown = [f"{one.symbol} {one.timeframe} from {one.first:%Y-%m-%d} to {one.last:%Y-%m-%d}" for one in near[:8]]
+    more = f" and {len(near) - 8} more" if len(near) > 8 else ""
+    return ", ".join(shown) + more if shown else "no bars at all yet"

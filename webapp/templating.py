@@ -1,0 +1,53 @@
+"""What every template can use besides the filters."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from flask import Flask
+from flask_login import current_user
+from jinja2 import StrictUndefined
+
+from storage_core import backtests
+from webapp.extensions import db, settings
+
+HTMX_CONFIG: Final = json.dumps(
+    {
+        "includeIndicatorStyles": False,
+        "allowEval": False,
+        "selfRequestsOnly": True,
+        "historyCacheSize": 0,  # pages are private: nothing of them is kept in the browser's storage
+        "refreshOnHistoryMiss": True,
+        "scrollIntoViewOnBoost": False,
+        "responseHandling": [
+            {"code": "204", "swap": False},
+            {"code": "[23]..", "swap": True},
+            {"code": "422", "swap": True},
+            {"code": "...", "swap": False, "error": True},
+        ],
+    },
+    separators=(",", ":"),
+)
+
+
+def zone() -> str:
+    """The time zone of the logged-in person, else that of the installation."""
+    chosen: str | None = getattr(current_user, "timezone", None)
+    return chosen or settings().timezone
+
+
+def queue_counts() -> dict[str, int]:
+    """Running and queued backtests, for the header."""
+    return backtests.counts(db.session())
+
+
+def init_app(app: Flask) -> None:
+    """Make undefined names an error and share what pages have in common."""
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+
+    @app.context_processor
+    def common() -> dict[str, Any]:
+        return {"htmx_config": HTMX_CONFIG, "zone": zone(), "queue_counts": queue_counts}
