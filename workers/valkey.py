@@ -24,6 +24,7 @@ def valkey_argv(*, socket: Path, folder: Path) -> list[str]:
         "save": "",
         "maxmemory-policy": "noeviction",
         "loglevel": "warning",
+        "logfile": str(folder / "valkey.log"),
         "io-threads": "1",
     }
     return [str(get_binary_path()), *(word for key, value in options.items() for word in (f"--{key}", value))]
