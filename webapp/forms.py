@@ -114,7 +114,9 @@ def text_of(path: str, value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value * 100:.10g}" if path in PERCENT else f"{Decimal(f'{value:.12g}'):f}"
+        if path in PERCENT:
+            return f"{value * 100:.10g}"
+        return f"{Decimal(f'{value:.12g}'):{',f' if path == 'initial_cash' else 'f'}}"
     return str(value)
 
 

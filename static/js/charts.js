@@ -10,6 +10,7 @@
     for (const [size, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e4, "k", 1e3]]) {
       if (Math.abs(value) >= size) return (value / (letter === "k" ? 1e3 : size)).toFixed(2) + letter;
     }
+    if (value === 0) return "0";
     return value.toFixed(Math.abs(value) >= 100 ? 2 : Math.abs(value) >= 1 ? 3 : 6);
   };
   const price = (value) =>
@@ -37,14 +38,29 @@
       timeScale: { borderColor: colour.line },
     };
   };
-  const create = (box, options) =>
-    LightweightCharts.createChart(box, {
+  const words = (time, options) => new Date(time * 1000).toLocaleString("en-GB", { timeZone: "UTC", ...options });
+  // Sampled points are not evenly spaced: over weeks, a time of day on the axis would say nothing.
+  const tick = (chart) => (time, type) => {
+    const { TickMarkType } = LightweightCharts;
+    if (type === TickMarkType.Year) return words(time, { year: "numeric" });
+    if (type === TickMarkType.Month) return words(time, { month: "short" });
+    const view = chart().timeScale().getVisibleRange();
+    const days = view ? (view.to - view.from) / 86400 : 0;
+    if (type === TickMarkType.DayOfMonth || days > 8) return words(time, { day: "numeric", month: "short" });
+    return words(time, { hour: "2-digit", minute: "2-digit" });
+  };
+  const create = (box) => {
+    const chart = LightweightCharts.createChart(box, {
       autoSize: true,
       ...theme(),
-      timeScale: { ...theme().timeScale, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05, rightOffset: 2 },
+      timeScale: {
+        ...theme().timeScale, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05, rightOffset: 2,
+        tickMarkFormatter: tick(() => chart),
+      },
       crosshair: { mode: LightweightCharts.CrosshairMode.Normal },
-      ...options,
     });
+    return chart;
+  };
 
   const fetchData = async (box, range) => {
     const address = new URL(box.dataset.src, location.href);
@@ -118,7 +134,7 @@
     const first = await fetchData(box);
     if (!first.t.length) return note(box, "This result has no equity curve.");
     box.replaceChildren();
-    const chart = create(box, {});
+    const chart = create(box);
     const { LineSeries, AreaSeries, BaselineSeries } = LightweightCharts;
     const money = { type: "custom", minMove: 1e-9, formatter: compact };
     const drops = { type: "custom", minMove: 0.01, formatter: (value) => `${value.toFixed(1)}%` };
@@ -179,7 +195,7 @@
     const pad = trade ? Math.max((trade[1] - trade[0]) * 1.5, 3600) : 0;
     const first = await fetchData(box, trade ? [trade[0] - pad * 4, trade[1] + pad * 4] : null);
     box.replaceChildren();
-    const chart = create(box, {});
+    const chart = create(box);
     const { CandlestickSeries, HistogramSeries, createSeriesMarkers } = LightweightCharts;
     const series = chart.addSeries(CandlestickSeries, { priceLineVisible: false, borderVisible: false, priceFormat: { type: "custom", minMove: 1e-9, formatter: price } });
     const volume = chart.addSeries(HistogramSeries, { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false }, 1);

@@ -22,6 +22,7 @@ EVENT_WORDS: Final[Mapping[str, str]] = {
     "cancel_requested": "Asked to stop",
     "cancelled": "Cancelled",
 }
+WHOLE_MONEY: Final = 100_000  # equity from which amounts are shown without cents
 FAST_SECONDS: Final = 5.0
 FAST_POLL: Final = "250ms"
 SLOW_POLL: Final = "1s"
@@ -48,6 +49,7 @@ class Head(TypedDict):
     source: str
     created_at: datetime
     currency: str
+    money_digits: int
     trade_count: int | None
 
 
@@ -95,8 +97,15 @@ def ctx_head(backtest: Backtest, viewer_id: int) -> Head:
         "source": backtest.source,
         "created_at": backtest.created_at,
         "currency": currency(backtest.symbols),
+        "money_digits": 0 if (backtest.final_equity or 0) >= WHOLE_MONEY else 2,
         "trade_count": backtest.trade_count,
     }
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else ""
 
 
 def took(backtest: Backtest) -> str:
@@ -114,7 +123,7 @@ def ctx_life(backtest: Backtest, events: Sequence[BacktestEvent], now: datetime)
         "state": state_words(backtest, now),
         "poll": FAST_POLL if age < FAST_SECONDS else SLOW_POLL,
         "error_code": backtest.error_code or "",
-        "error_message": backtest.error_message or "",
+        "error_message": sentence(backtest.error_message or ""),
         "advice": advice(backtest.error_code),
         "waits": backtest.status == "queued" and age > FAST_SECONDS,
         "events": ctx_events(events),

@@ -10,8 +10,11 @@ from engine.catalog import STRATEGIES
 from engine.metrics import METRICS, MetricSpec
 from engine.spec import SPEC_FIELDS
 from storage_core.models import Backtest
+from webapp.context.form import CHOICE_WORDS
+from webapp.context.result import instant
 from webapp.context.rows import value_words
-from webapp.filters import MISSING, compact, count, duration, file_size, is_missing, number, percent
+from webapp.filters import MISSING, count, duration, file_size, is_missing, moment, number, percent, price, rate
+from webapp.forms import PERCENT
 
 Facts = Sequence[tuple[str, str]]
 
@@ -27,18 +30,23 @@ class Setup(TypedDict):
     spec_json: str
 
 
-def ctx_setup(backtest: Backtest) -> Setup:
+def ctx_setup(backtest: Backtest, zone: str) -> Setup:
     """Everything that makes the backtest repeatable."""
     facts: Mapping[str, Any] = backtest.metadata_ or {}
     data = facts.get("data") or {}
     return {
         "params": _params(backtest),
         "rules": _rules(backtest.spec),
-        "data": [{"symbol": symbol, **entry} for symbol, entry in data.items()],
+        "data": [_bars(symbol, entry, zone) for symbol, entry in data.items()],
         "origin": _origin(backtest, facts),
-        "metrics": [_metric(metric, facts.get("metrics", {})) for metric in METRICS.values()],
+        "metrics": [_metric(metric, facts.get("metrics", {}), zone) for metric in METRICS.values()],
         "spec_json": json.dumps(backtest.spec, indent=2, ensure_ascii=False),
     }
+
+
+def _bars(symbol: str, entry: Mapping[str, Any], zone: str) -> dict[str, Any]:
+    first, last = (moment(instant(entry[end]), zone) if entry.get(end) else MISSING for end in ("first", "last"))
+    return {**entry, "symbol": symbol, "first": first, "last": last}
 
 
 def _params(backtest: Backtest) -> Facts:
@@ -52,8 +60,16 @@ def _rules(spec: Mapping[str, Any]) -> Facts:
     for path, field in SPEC_FIELDS.items():
         group, _, name = path.rpartition(".")
         value = (spec.get(group, {}) if group else spec).get(name)
-        rules.append((field.label, MISSING if value is None else value_words(value).replace("_", " ")))
+        rules.append((field.label, _rule_words(path, value)))
     return rules
+
+
+def _rule_words(path: str, value: Any) -> str:
+    if value is None:
+        return MISSING
+    if path in PERCENT:
+        return rate(value)
+    return price(value) if path == "initial_cash" else CHOICE_WORDS.get(str(value), value_words(value))
 
 
 def _origin(backtest: Backtest, facts: Mapping[str, Any]) -> Facts:
@@ -69,21 +85,19 @@ def _origin(backtest: Backtest, facts: Mapping[str, Any]) -> Facts:
     ]
 
 
-def _metric(metric: MetricSpec, stored: Mapping[str, Any]) -> tuple[str, str, str]:
+def _metric(metric: MetricSpec, stored: Mapping[str, Any], zone: str) -> tuple[str, str, str]:
     value = stored.get(metric.stored_name)
-    return metric.label, _metric_words(metric, value), metric.help
+    return metric.label, _metric_words(metric, value, zone), metric.help
 
 
-def _metric_words(metric: MetricSpec, value: Any) -> str:
+def _metric_words(metric: MetricSpec, value: Any, zone: str) -> str:
     if is_missing(value):
         return MISSING
     if metric.unit == "time":
-        from webapp.context.result import instant
-
-        return f"{instant(value):%Y-%m-%d %H:%M} UTC"
+        return moment(instant(value), zone)
     words = {
         "fraction": percent,
-        "money": compact,
+        "money": price,
         "count": count,
         "bars": lambda bars: number(bars, 1),
         "days": lambda days: f"{number(days, 1)} days",

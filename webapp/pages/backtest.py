@@ -141,7 +141,7 @@ def _trades(backtest: Backtest) -> dict[str, Any]:
 def _setup(backtest: Backtest) -> dict[str, Any]:
     from webapp.context.setup import ctx_setup
 
-    return {"setup": ctx_setup(backtest), "life": _life(backtest)}
+    return {"setup": ctx_setup(backtest, person().timezone), "life": _life(backtest)}
 
 
 def _head(backtest: Backtest) -> Any:
