@@ -51,6 +51,7 @@ VARIABLES: tuple[Variable, ...] = (
         "SECRET_KEY_FILE names a file that holds it.",
     ),
     Variable("LOG_FORMAT", "console", "console for people, json for machines."),
+    Variable("STRATEGIES_DIR", "", "Folder of your own strategies, one Python file each. Only workers load them."),
     Variable("WORKER_PROCESSES", "", "Worker processes, 1 to 256. Empty: one per processor."),
 )
 SECRET_VARIABLES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")
@@ -69,6 +70,7 @@ class Settings:
     port: int = 8000
     timezone: str = "UTC"
     log_format: str = "console"
+    strategies_dir: Path | None = None
     worker_processes: int = 1
 
     @classmethod
@@ -88,6 +90,7 @@ class Settings:
             port=_whole_number("PORT", values.get("PORT"), 1, 65535),
             timezone=_timezone(values.get("TIMEZONE")),
             log_format=_log_format(values.get("LOG_FORMAT")),
+            strategies_dir=_strategies_dir(values.get("STRATEGIES_DIR")),
             worker_processes=_whole_number(
                 "WORKER_PROCESSES", values.get("WORKER_PROCESSES") or str(os.cpu_count() or 1), 1, 256
             ),
@@ -159,6 +162,15 @@ def _data_dir(value: str) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise SettingsError("DATA_DIR", f"{str(path)!r}, which is not writable", "a folder that can be written")
     return path.resolve()
+
+
+def _strategies_dir(value: str) -> Path | None:
+    if not value:
+        return None
+    path = Path(value).expanduser().absolute()
+    if not path.is_dir():
+        raise SettingsError("STRATEGIES_DIR", f"{str(path)!r}, which is not a folder", "a folder that exists")
+    return path
 
 
 def _secret_key(value: str, data_dir: Path) -> str:
