@@ -48,7 +48,7 @@ def validate_bars(bars: Bars) -> Bars:
     Sound bars: at least one; equal lengths; timestamps strictly increasing; prices finite and > 0; volume finite and
     >= 0; low <= min(open, close); high >= max(open, close).
     """
-    clean = _typed(bars)
+    clean = typed_bars(bars)
     if len(clean) == 0:
         raise BarsError(0, "timestamp", "no bars", "at least one bar")
     for start in range(0, len(clean), _PIECE):
@@ -79,7 +79,8 @@ def _first_problem(bars: Bars) -> BarsError:
     return min((problem for problem in _problems(bars) if problem is not None), key=lambda problem: problem.row)
 
 
-def _typed(bars: Bars) -> Bars:
+def typed_bars(bars: Bars) -> Bars:
+    """The same bars as read-only, contiguous arrays of the engine's types, their values unchecked."""
     columns = {name: _column(bars, name) for name in ("timestamp", *PRICES, "volume")}
     length = len(columns["timestamp"])
     for name, values in columns.items():

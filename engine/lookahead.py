@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.bars import Bars, validate_bars
+from engine.bars import Bars, typed_bars, validate_bars
 from engine.catalog import STRATEGIES, Catalog, get_strategy
 from engine.simulation import CHUNK_BARS
 from engine.spec import BacktestSpec
@@ -14,9 +14,10 @@ from engine.wishes import WishSource
 Wishes = NDArray[np.uint8]
 
 CUTS = 16
-# Bars that all cuts together may compute anew: a share of the run, and for short runs this many at least.
-SHARE = 0.1
+# Bars that all cuts together compute anew: a share of the run, within these bounds, but enough for every warm-up.
+SHARE = 0.05
 AT_LEAST = 8_192
+AT_MOST = 65_536
 # Bars after the cut that a window's longer version sees.
 TAIL = 64
 
@@ -35,18 +36,20 @@ def check_lookahead(
 ) -> LookaheadReport:
     """Recompute the strategy's signals with the future cut off, at a bounded number of places, and compare.
 
-    `wishes`: those of the whole run (Simulation.wishes), computed here when left out. Half of the cuts fall right
+    `wishes`: Simulation.wishes of a run over these bars, computed here when left out. Half of the cuts fall right
     behind a bar with a signal, because a signal that owes itself to the future is missing there; the others are
     spread evenly. A cut early in the run compares the bars up to it with the whole run. A cut deep in a long run
     would cost too many bars: it compares a window that ends there with the same window and 64 more bars.
     """
-    clean = validate_bars(bars)
-    source = WishSource(get_strategy(spec.strategy, strategies), clean, spec.params)
+    clean = validate_bars(bars) if wishes is None else typed_bars(bars)
+    strategy = get_strategy(spec.strategy, strategies)
+    source = WishSource(strategy, clean, spec.params)
     if wishes is None:
         parts = [source.wishes(at, min(at + CHUNK_BARS, len(clean))) for at in range(0, len(clean), CHUNK_BARS)]
         wishes = np.concatenate(parts)
     cuts = _cuts(wishes)
-    budget = max(int(SHARE * len(clean)), AT_LEAST) // max(len(cuts), 1)
+    share = min(max(int(SHARE * len(clean)), AT_LEAST), AT_MOST) // max(len(cuts), 1)
+    budget = max(share, 4 * strategy.warmup(spec.params) + TAIL)
     differing = [_first_difference(source, wishes, cut, budget) for cut in cuts]
     found = [bar for bar in differing if bar is not None]
     return LookaheadReport(prefixes=len(cuts), ok=not found, first_bar=min(found, default=None))
@@ -54,7 +57,7 @@ def check_lookahead(
 
 def _cuts(wishes: Wishes) -> list[int]:
     """Lengths at which to cut, shortest first: right behind bars with a signal, and evenly spread."""
-    wished = np.flatnonzero(wishes) + 1
+    wished = np.flatnonzero(wishes != 0) + 1
     if len(wished):
         wished = wished[np.linspace(0, len(wished) - 1, CUTS // 2).astype(np.int64)]
     even = np.linspace(1, len(wishes), CUTS // 2 + 2)[1:-1].astype(np.int64)

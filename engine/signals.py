@@ -1,6 +1,7 @@
 """Signals: what a strategy wishes at each bar's close."""
 
 from dataclasses import dataclass
+from enum import IntFlag
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,3 +35,13 @@ def long_only(enter: Flags, exit: Flags | None = None, *, hold_bars: int | None 
 def mirrored(enter: Flags, exit: Flags) -> Signals:  # noqa: A002
     """Signals of a symmetrical strategy: what ends a long opens a short, and the reverse."""
     return Signals(enter, exit, exit, enter)
+
+
+class Wish(IntFlag):
+    """The same four wishes for one bar, as PositionManager takes them; combine with |."""
+
+    NOTHING = 0
+    ENTER = 1
+    EXIT = 2
+    ENTER_SHORT = 4
+    EXIT_SHORT = 8

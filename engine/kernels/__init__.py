@@ -46,4 +46,4 @@ import numba  # noqa: E402
 
 def njit(function: _F) -> _F:
     """numba.njit as used here, keeping the function's type: cached on disk, without the GIL, IEEE division."""
-    return cast("_F", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    return cast("_F", numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))

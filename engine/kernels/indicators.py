@@ -48,19 +48,18 @@ def extreme_before(values: Floats, window: int, sign: float) -> Floats:
     """
     n = len(values)
     extremes = np.full(n, np.nan)
-    queue = np.empty(window + 1, dtype=np.int64)
+    queue = np.empty(n, dtype=np.int64)
     head = 0
-    size = 0
+    tail = 0
     for i in range(n):
         if i >= window:
             if queue[head] < i - window:
-                head = (head + 1) % (window + 1)
-                size -= 1
+                head += 1
             extremes[i] = values[queue[head]]
-        while size > 0 and sign * values[queue[(head + size - 1) % (window + 1)]] <= sign * values[i]:
-            size -= 1
-        queue[(head + size) % (window + 1)] = i
-        size += 1
+        while tail > head and sign * values[queue[tail - 1]] <= sign * values[i]:
+            tail -= 1
+        queue[tail] = i
+        tail += 1
     return extremes
 
 

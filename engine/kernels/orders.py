@@ -53,8 +53,8 @@ def wanted_quantity(rules: Any, cash: float, price: float) -> float:
 
 
 @njit
-def open_position(state: Any, rules: Any, log: Records, bar: int, price: float, side: int) -> None:
-    """Fill an entry at this price, or count it as unfilled when its quantity is zero."""
+def open_position(state: Any, rules: Any, trade: Any, bar: int, price: float, side: int) -> None:
+    """Fill an entry at this price and begin its row, or count it as unfilled when its quantity is zero."""
     fill = fill_price(rules, price, side)
     quantity = wanted_quantity(rules, state.cash, fill)
     if quantity <= 0.0:
@@ -68,7 +68,6 @@ def open_position(state: Any, rules: Any, log: Records, bar: int, price: float, 
     state.lowest = fill
     state.entry_bar = bar
     state.due_bar = bar + rules.hold_bars - (0 if rules.same_close else 1)
-    trade = log[state.trades]
     state.trades += 1
     trade.entry_bar = bar
     trade.exit_bar = -1
@@ -82,13 +81,12 @@ def open_position(state: Any, rules: Any, log: Records, bar: int, price: float, 
 
 
 @njit
-def close_position(state: Any, rules: Any, log: Records, bar: int, price: float, reason: int) -> None:
+def close_position(state: Any, rules: Any, trade: Any, bar: int, price: float, reason: int) -> None:
     """Fill the exit of the whole position at this price and complete its row."""
     side = 1 if state.quantity > 0.0 else -1
     quantity = abs(state.quantity)
     fill = fill_price(rules, price, -side)
     fee = rules.fee_rate * quantity * fill
-    trade = log[state.trades - 1]
     trade.exit_bar = bar
     trade.exit_price = fill
     trade.fee += fee

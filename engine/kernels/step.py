@@ -24,14 +24,14 @@ from engine.kernels.records import (
 
 
 @njit
-def fill_waiting(state: Any, rules: Any, log: Records, bar: int, open_: float) -> None:
+def fill_waiting(state: Any, rules: Any, trade: Any, fresh: Any, bar: int, open_: float) -> None:
     """1. Orders from the previous close fill at this open: the exit first, then the entry if nothing is held."""
     if state.waiting_exit != NONE:
-        close_position(state, rules, log, bar, open_, state.waiting_exit)
+        close_position(state, rules, trade, bar, open_, state.waiting_exit)
         state.waiting_exit = NONE
     if state.waiting_entry != 0:
         if state.quantity == 0.0:
-            open_position(state, rules, log, bar, open_, state.waiting_entry)
+            open_position(state, rules, fresh, bar, open_, state.waiting_entry)
         state.waiting_entry = 0
 
 
@@ -54,26 +54,24 @@ def touched(state: Any, rules: Any, prices: tuple[float, float, float, float]) -
         target = state.entry_price * (1.0 + side * rules.take_profit)
     if side * (stop - open_) >= 0.0:
         return reason, open_
-    if side * (open_ - target) >= 0.0:
-        return TARGET, open_
     stopped = side * (stop - worst) >= 0.0
     reached = side * (best - target) >= 0.0
     if stopped and reached:
         state.ambiguous += 1
     if reached and (rules.target_first or not stopped):
-        return TARGET, target
+        return TARGET, (open_ if side * (open_ - target) >= 0.0 else target)
     return (reason, stop) if stopped else (NONE, open_)
 
 
 @njit
-def guard(state: Any, rules: Any, log: Records, bar: int, prices: tuple[float, float, float, float]) -> None:
+def guard(state: Any, rules: Any, trade: Any, bar: int, prices: tuple[float, float, float, float]) -> None:
     """2. Stops and targets of the open position against this bar's range."""
     open_, high, low, _ = prices
     if rules.guarded and (rules.stops_from_entry or bar > state.entry_bar):
         reason, price = touched(state, rules, prices)
         if reason != NONE:
             extend(state, open_, open_)
-            close_position(state, rules, log, bar, price, reason)
+            close_position(state, rules, trade, bar, price, reason)
             return
     extend(state, high, low)
 
@@ -98,16 +96,16 @@ def entry_wish(wish: int) -> int:
 
 
 @njit
-def decide(state: Any, rules: Any, log: Records, bar: int, close: float, wish: int) -> None:
+def decide(state: Any, rules: Any, trade: Any, fresh: Any, bar: int, close: float, wish: int) -> None:
     """3. The strategy's wish and the time exit at this close: filled here, or left waiting for the next open."""
     allowed = wish & rules.wishes
     reason = exit_wish(state, bar, allowed)
     side = entry_wish(allowed)
     if rules.same_close:
         if reason != NONE:
-            close_position(state, rules, log, bar, close, reason)
+            close_position(state, rules, trade, bar, close, reason)
         if side != 0 and state.quantity == 0.0:
-            open_position(state, rules, log, bar, close, side)
+            open_position(state, rules, fresh, bar, close, side)
         return
     if reason != NONE:
         state.waiting_exit = reason
@@ -116,43 +114,62 @@ def decide(state: Any, rules: Any, log: Records, bar: int, close: float, wish: i
 
 
 @njit
-def step(state: Any, rules: Any, log: Records, bar: int, prices: tuple[float, float, float, float], wish: int) -> float:
-    """One bar, all four events in order; the equity at its close."""
-    fill_waiting(state, rules, log, bar, prices[0])
+def step(
+    state: Any, rules: Any, trade: Any, fresh: Any, bar: int, prices: tuple[float, float, float, float], wish: int
+) -> float:
+    """One bar, all four events in order; the equity at its close.
+
+    `trade`: the log's row of the open or last trade. `fresh`: the row after it; a bar has one entry at most.
+    """
+    before = state.trades
+    if state.waiting_exit != NONE or state.waiting_entry != 0:
+        fill_waiting(state, rules, trade, fresh, bar, prices[0])
+    if state.trades > before:
+        trade = fresh
     if state.quantity != 0.0:
-        guard(state, rules, log, bar, prices)
-    decide(state, rules, log, bar, prices[3], wish)
+        guard(state, rules, trade, bar, prices)
+    decide(state, rules, trade, fresh, bar, prices[3], wish)
     return float(state.cash + state.quantity * prices[3])
 
 
 @njit
 def run_chunk(
-    state: Records, rules: Records, log: Records, prices: Prices, wishes: Any, curve: Curve, first: int
+    states: Records, rules: Records, log: Records, prices: Prices, wishes: Any, curve: Curve, first: int
 ) -> None:
-    """Step through consecutive bars, of which the first has number `first`; state and log carry over to the next."""
+    """Step through consecutive bars, of which the first has number `first`; state and log carry over to the next.
+
+    `states`, `rules`: one record each. `log` has room for a row more than all trades so far and the entries to come.
+    """
+    state, rule = states[0], rules[0]
     for k in range(len(wishes)):
         bar = (prices.open[k], prices.high[k], prices.low[k], prices.close[k])
-        curve.equity[k] = step(state[0], rules[0], log, first + k, bar, wishes[k])
-        curve.position[k] = state[0].quantity
+        row = state.trades
+        curve.equity[k] = step(state, rule, log[row - 1], log[row], first + k, bar, wishes[k])
+        curve.position[k] = state.quantity
 
 
 @njit
 def step_once(
-    state: Records, rules: Records, log: Records, bar: int, prices: tuple[float, float, float, float], wish: int
+    states: Records, rules: Records, log: Records, bar: int, prices: tuple[float, float, float, float], wish: int
 ) -> float:
-    """step for callers that hold whole record arrays."""
-    return step(state[0], rules[0], log, bar, prices, wish)
+    """One bar for a caller that has one at a time; the equity at its close."""
+    state = states[0]
+    row = state.trades
+    return step(state, rules[0], log[row - 1], log[row], bar, prices, wish)
 
 
 @njit
-def decide_once(state: Records, rules: Records, log: Records, bar: int, close: float, wish: int) -> float:
-    """A later wish at the same close, for callers that hold whole record arrays; the equity after it."""
-    decide(state[0], rules[0], log, bar, close, wish)
-    return float(state[0].cash + state[0].quantity * close)
+def decide_again(states: Records, rules: Records, log: Records, bar: int, close: float, wish: int) -> float:
+    """A later wish at the same close; the equity after it."""
+    state = states[0]
+    row = state.trades
+    decide(state, rules[0], log[row - 1], log[row], bar, close, wish)
+    return float(state.cash + state.quantity * close)
 
 
 @njit
-def value_open(state: Records, log: Records, bar: int, close: float) -> None:
+def value_open(states: Records, log: Records, bar: int, close: float) -> None:
     """Value the trade that is still open at this close, without an exit fee."""
-    if state[0].quantity != 0.0:
-        value_trade(state[0], log[state[0].trades - 1], bar, close)
+    state = states[0]
+    if state.quantity != 0.0:
+        value_trade(state, log[state.trades - 1], bar, close)
