@@ -2,7 +2,7 @@
 
 How a save goes, and what a crash leaves (each case has its test):
 
-1. Stage: files and `metadata.json` in `.staging/{task_id}.{nonce}/`, each flushed to the disk, then the folder.
+1. Stage: files and `metadata.json` in `.staging/{task_id}.{attempt}.{nonce}/`, each flushed, then the folder.
    Crash: a stale staging folder, which `reconcile` removes; the row is not completed.
 2. Move the folder to `backtests/{task_id}/` by one rename, never over another: a folder that a crashed attempt left
    is kept and this one becomes `{task_id}.r2`, `.r3`, ... Then the parent folder is flushed.
@@ -15,28 +15,25 @@ Readers go from the row to the path; what lies in the folders proves nothing.
 
 from __future__ import annotations
 
-import errno
-import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from sqlalchemy import Engine
 
-from storage_core import backtests, manifest
+from storage_core import backtests, manifest, result_folders
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import ClaimLost, ResultMissing
 from storage_core.files import disk_problems, fsync_dir, fsync_file
 from storage_core.models import Backtest
+from storage_core.result_folders import ResultFolder
 from storage_core.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BACKTESTS, STAGING = "backtests", ".staging"
 TABLES = ("symbol_summary", "symbol_signals", "performance_curve")
 STEPS = ("begun", *TABLES, "manifest", "staged", "moved", "flushed", "written", "committed")
 """The steps of a save in order, as `on_step` hears of them; the commit point lies between the last two."""
@@ -78,7 +75,7 @@ def save(
         if backtests.heartbeat(session, claim) == "lost":
             raise ClaimLost(claim.task_id, claim.attempt)
         row = backtests.get(session, claim.task_id)
-    staging = _staging_folder(settings.results_dir, claim.task_id)
+    staging = result_folders.new_staging(settings.results_dir, claim.task_id, claim.attempt)
     on_step("begun")
     try:
         files = result_files.write_tables(staging, tables.by_name(), on_step=on_step)
@@ -87,14 +84,13 @@ def save(
         folder = _move_in(settings.results_dir, staging, row, columns, on_step)
     finally:
         shutil.rmtree(staging, ignore_errors=True)  # gone already when it was moved
-    on_step("flushed")
     try:
         with session_scope(engine) as session:
             backtests.finish(session, claim, columns)
             on_step("written")
     except ClaimLost:
-        discard(settings.results_dir, folder)
-        raise
+        if not _adopted(engine, settings, folder):
+            raise
     on_step("committed")
 
 
@@ -126,68 +122,38 @@ def result_folder(settings: Settings, backtest: Backtest) -> Path:
     if not backtest.parquet_path:
         raise ResultMissing(backtest.task_id, None)
     folder = settings.results_dir / backtest.parquet_path
-    if folder.parent != settings.results_dir / BACKTESTS or folder.name in ("", ".", ".."):
+    if folder.parent != settings.results_dir / result_folders.BACKTESTS or folder.name in ("", ".", ".."):
         raise ResultMissing(backtest.task_id, folder)
-    return folder
-
-
-def discard(results_dir: Path, folder: Path) -> None:
-    """Remove a result folder that no row names: out of sight by one rename first, so that it is never half there."""
-    with disk_problems(folder):
-        grave = _staging_folder(results_dir, None)
-        folder.rename(grave / folder.name)
-        fsync_dir(folder.parent)
-        shutil.rmtree(grave)
-
-
-def _staging_folder(results_dir: Path, task_id: UUID | None) -> Path:
-    folder = results_dir / STAGING / f"{task_id or 'discarded'}.{secrets.token_hex(8)}"
-    with disk_problems(folder):
-        folder.mkdir(parents=True)
     return folder
 
 
 def _move_in(
     results_dir: Path, staging: Path, row: Backtest, columns: dict[str, Any], on_step: Callable[[str], None]
-) -> Path:
+) -> ResultFolder:
     """Give the staged folder its manifest and its name, the first free one; fills `columns` with that name."""
     with disk_problems(staging):
-        parent = _parent(results_dir)
-        revision = 0
-        while True:
-            revision += 1
-            name = f"{row.task_id}" if revision == 1 else f"{row.task_id}.r{revision}"
-            if (parent / name).exists():
-                continue
-            columns |= {"revision": revision, "parquet_path": f"{BACKTESTS}/{name}/"}
+        moved = False
+        while not moved:
+            folder = result_folders.free_name(results_dir, row.task_id)
+            columns |= {"revision": folder.revision, "parquet_path": folder.parquet_path}
             (staging / manifest.MANIFEST).write_bytes(manifest.dump(row, columns))
             fsync_file(staging / manifest.MANIFEST)
             on_step("manifest")
             fsync_dir(staging)
             on_step("staged")
-            if not _renamed(staging, parent / name):
-                continue
-            on_step("moved")
-            fsync_dir(parent)
-            return parent / name
+            moved = result_folders.take_name(staging, folder)
+        on_step("moved")
+        fsync_dir(folder.path.parent)
+    on_step("flushed")
+    return folder
 
 
-def _parent(results_dir: Path) -> Path:
-    """The folder of all result folders, made durable when it is new."""
-    parent = results_dir / BACKTESTS
-    if not parent.exists():
-        parent.mkdir(parents=True, exist_ok=True)
-        fsync_dir(results_dir)
-        fsync_dir(results_dir.parent)
-    return parent
-
-
-def _renamed(source: Path, target: Path) -> bool:
-    """Whether the folder could take that name; False when another was faster."""
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return False
-        raise
-    return True
+def _adopted(engine: Engine, settings: Settings, folder: ResultFolder) -> bool:
+    """Whether `reconcile` took this very folder as the result while the attempt was silent; if not, it is trash."""
+    with result_folders.locked(settings.results_dir):
+        with session_scope(engine) as session:
+            row = backtests.get(session, folder.task_id)
+        if row.parquet_path == folder.parquet_path:
+            return True
+        result_folders.to_trash(settings.results_dir, folder.path)
+    return False

@@ -44,6 +44,15 @@ def queued(engine: Engine, *, now: datetime | None = None, **changes: Any) -> uu
         return backtests.create(session, spec=spec(**changes), owner_id=None, source="web", now=now).task_id
 
 
+def many_claimed(engine: Engine, count: int) -> list[Claim]:
+    """Backtests that this test runs, all from now."""
+    with session_scope(engine) as session:
+        made = [backtests.create(session, spec=spec(), owner_id=None, source="web").task_id for _ in range(count)]
+        claims = [backtests.claim(session, task_id, worker="test") for task_id in made]
+    assert all(claims)
+    return [claim for claim in claims if claim is not None]
+
+
 def claimed(engine: Engine, task_id: uuid.UUID | None = None, *, now: datetime | None = None) -> Claim:
     """A backtest that this test runs."""
     task_id = task_id or queued(engine, now=now)
@@ -73,6 +82,20 @@ def tables(rows: int = 5, *, symbols: tuple[str, ...] = ("KRW-BTC",), seed: int 
         count = len(symbols) if name == "symbol_summary" else rows
         made[name] = pa.table([_column(field, count, symbols, random) for field in schema], schema=schema)
     return ResultTables(**made)
+
+
+def same_bits(one: pa.Table, other: pa.Table) -> bool:
+    """Whether two tables are equal in every bit of every value: NaN is itself, and -0.0 is not 0.0."""
+    if one.schema != other.schema or one.num_rows != other.num_rows:
+        return False
+    return all(_same_column(one[name], other[name]) for name in one.schema.names)
+
+
+def _same_column(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+    if not pa.types.is_floating(one.type):
+        return one.equals(other)
+    bits = [column.fill_null(0.0).to_numpy().view(np.int64) for column in (one, other)]
+    return one.is_null().equals(other.is_null()) and np.array_equal(*bits)
 
 
 def _column(field: pa.Field, count: int, symbols: tuple[str, ...], random: np.random.Generator) -> pa.Array:

@@ -1,0 +1,133 @@
+"""Where results lie: the folders of results, of results being written, and the trash.
+
+results/backtests/{task_id}/          a result; {task_id}.r2, .r3, ... when a crashed attempt left the first name taken
+results/.staging/{task_id}.{attempt}.{nonce}/    a result being written
+results/.trash/{name}.{seconds}/      what no row needs any more, for a week
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from storage_core.db import utc_now
+from storage_core.files import disk_problems, file_lock, fsync_dir
+
+BACKTESTS, STAGING, TRASH, LOCK = "backtests", ".staging", ".trash", ".lock"
+TRASH_DAYS = 7
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_NAME = re.compile(rf"({_UUID})(?:\.r([1-9][0-9]*))?")
+_STAGED_NAME = re.compile(rf"({_UUID})\.([0-9]+)\.[0-9a-f]+")
+_TRASHED_NAME = re.compile(r".+\.([0-9]{10,})")
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFolder:
+    """A folder that may hold a result."""
+
+    path: Path
+    task_id: UUID
+    revision: int
+
+    @property
+    def parquet_path(self) -> str:
+        """How a row names this folder."""
+        return f"{BACKTESTS}/{self.path.name}/"
+
+
+def locked(results_dir: Path) -> AbstractContextManager[None]:
+    """The lock of everything that decides whether a folder is needed: adopting, superseding, discarding."""
+    with disk_problems(results_dir):
+        results_dir.mkdir(parents=True, exist_ok=True)
+    return file_lock(results_dir / LOCK)
+
+
+def free_name(results_dir: Path, task_id: UUID) -> ResultFolder:
+    """The first name for a result of `task_id` that nothing has."""
+    parent = results_dir / BACKTESTS
+    if not parent.exists():
+        parent.mkdir(parents=True, exist_ok=True)
+        fsync_dir(results_dir)
+        fsync_dir(results_dir.parent)
+    revision = 1
+    while (folder := _folder(parent, task_id, revision)).path.exists():
+        revision += 1
+    return folder
+
+
+def take_name(staging: Path, folder: ResultFolder) -> bool:
+    """Move the staged folder there, durably; False when another was faster to take that name."""
+    try:
+        staging.rename(folder.path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def new_staging(results_dir: Path, task_id: UUID, attempt: int) -> Path:
+    """A new empty folder to write a result in. Raises DiskProblem."""
+    folder = results_dir / STAGING / f"{task_id}.{attempt}.{secrets.token_hex(8)}"
+    with disk_problems(folder):
+        folder.mkdir(parents=True)
+    return folder
+
+
+def result_folders(results_dir: Path) -> tuple[list[ResultFolder], list[str]]:
+    """All result folders, of each task the newest revision first, and the names that are not ours."""
+    found, foreign = [], []
+    for path in _entries(results_dir / BACKTESTS):
+        if (name := _NAME.fullmatch(path.name)) and path.is_dir():
+            found.append(ResultFolder(path, UUID(name[1]), int(name[2] or 1)))
+        else:
+            foreign.append(path.name)
+    return sorted(found, key=lambda folder: (str(folder.task_id), -folder.revision)), sorted(foreign)
+
+
+def staged_folders(results_dir: Path) -> list[tuple[Path, UUID, int]]:
+    """All folders being written, with the task and the attempt that writes."""
+    names = ((path, _STAGED_NAME.fullmatch(path.name)) for path in _entries(results_dir / STAGING))
+    return sorted((path, UUID(name[1]), int(name[2])) for path, name in names if name)
+
+
+def to_trash(results_dir: Path, folder: Path, *, now: datetime | None = None) -> None:
+    """Move a folder to the trash by one rename, so that it is never half there. Raises DiskProblem."""
+    trash = results_dir / TRASH
+    with disk_problems(folder):
+        trash.mkdir(parents=True, exist_ok=True)
+        seconds = int((now or utc_now()).timestamp())
+        while (target := trash / f"{folder.name}.{seconds:010d}").exists():
+            seconds += 1
+        folder.rename(target)
+        fsync_dir(folder.parent)
+        fsync_dir(trash)
+
+
+def empty_trash(results_dir: Path, *, now: datetime | None = None, dry_run: bool = False) -> list[str]:
+    """Remove what has been in the trash for a week; returns the names."""
+    now, old = now or utc_now(), []
+    for path in sorted(_entries(results_dir / TRASH)):
+        name = _TRASHED_NAME.fullmatch(path.name)
+        if name and datetime.fromtimestamp(int(name[1]), UTC) < now - timedelta(days=TRASH_DAYS):
+            old.append(path.name)
+            if not dry_run:
+                with disk_problems(path):
+                    shutil.rmtree(path)
+    return old
+
+
+def _folder(parent: Path, task_id: UUID, revision: int) -> ResultFolder:
+    return ResultFolder(parent / (f"{task_id}" if revision == 1 else f"{task_id}.r{revision}"), task_id, revision)
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    return folder.iterdir() if folder.is_dir() else iter(())
