@@ -19,10 +19,13 @@ class Lifecycle(dramatiq.Middleware):
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Load every kernel before the first message is taken."""
+        import pyarrow.parquet  # noqa: F401  its first import takes most of a second
+
         from engine.warm_up import warm_up
 
         started = time.perf_counter()
         warm_up()
+        Runtime.current().catalog()
         log.info("ready", warm_up_seconds=round(time.perf_counter() - started, 2))
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:

@@ -1,6 +1,5 @@
 """A spec and the stored bars in, a result ready to be stored out. Pure but for reading the bars."""
 
-import hashlib
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from engine import ENGINE_VERSION
 from engine.bars import Bars, validate_bars
+from engine.catalog import Catalog
 from engine.lookahead import LookaheadReport, check_lookahead
 from engine.metrics import summarise
 from engine.portfolio import PortfolioCurve, combine
@@ -22,6 +22,7 @@ from storage_core.bar_store import BarStore
 from storage_core.bar_table import BarTable, fingerprint
 from storage_core.result_store import ResultTables
 from storage_core.settings import Settings
+from workers import VERSION
 from workers.data_quality import Gaps, find_gaps
 from workers.result_tables import ambiguity, iso, make_tables, sparkline, stored_metrics
 
@@ -58,21 +59,21 @@ class Stopwatch:
         self.seconds[name] = round(time.perf_counter() - started, 6)
 
 
-def compute(settings: Settings, raw_spec: Mapping[str, Any], follower: Follower) -> Outcome:
+def compute(settings: Settings, raw_spec: Mapping[str, Any], follower: Follower, strategies: Catalog) -> Outcome:
     """Run the backtest `raw_spec` (as stored in its row) on the stored bars.
 
     Raises NoBars, SpecErrors, BarsError, and whatever `follower.check` raises to stop it.
     """
-    spec = parse_spec(raw_spec)
+    spec = parse_spec(raw_spec, strategies)
     watch = Stopwatch()
     follower.report(0.0, "reading bars")
     with watch.phase("read"):
         bars = read_bars(settings, spec)
     with watch.phase("simulate"):
-        simulations = _simulate_all(bars, spec, follower)
+        simulations = _simulate_all(bars, spec, follower, strategies)
     follower.report(SIMULATE_SHARE, "checking for lookahead")
     with watch.phase("lookahead"):
-        lookahead = [check_lookahead(run.bars, spec, run.wishes) for run in simulations.values()]
+        lookahead = [check_lookahead(run.bars, spec, run.wishes, strategies=strategies) for run in simulations.values()]
     follower.report(SIMULATE_SHARE, "computing metrics")
     with watch.phase("metrics"):
         curve = combine(simulations)
@@ -97,7 +98,9 @@ def read_bars(settings: Settings, spec: BacktestSpec) -> dict[str, Bars]:
     return bars
 
 
-def _simulate_all(bars: Mapping[str, Bars], spec: BacktestSpec, follower: Follower) -> dict[str, Simulation]:
+def _simulate_all(
+    bars: Mapping[str, Bars], spec: BacktestSpec, follower: Follower, strategies: Catalog
+) -> dict[str, Simulation]:
     total = sum(len(symbol_bars) for symbol_bars in bars.values())
     before = 0
     simulations: dict[str, Simulation] = {}
@@ -108,7 +111,7 @@ def _simulate_all(bars: Mapping[str, Bars], spec: BacktestSpec, follower: Follow
             follower.report(READ_SHARE + (SIMULATE_SHARE - READ_SHARE) * share, "simulating")
             follower.check()
 
-        simulations[symbol] = simulate(symbol_bars, spec, on_chunk)
+        simulations[symbol] = simulate(symbol_bars, spec, on_chunk, strategies=strategies)
         before += len(symbol_bars)
     return simulations
 
@@ -128,7 +131,6 @@ def _metadata(
     return {
         "bars": sum(len(symbol_bars) for symbol_bars in bars.values()),
         "data": data,
-        "data_fingerprint": hashlib.sha256("".join(facts["sha256"] for facts in data.values()).encode()).hexdigest(),
         "data_quality": {
             "missing_bars": gaps.missing_bars,
             "largest_gap_seconds": gaps.largest_gap_seconds,
@@ -159,4 +161,4 @@ def _data_facts(bars: Bars) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of everything that may change a number."""
     libraries = {name: version(name) for name in ("numpy", "numba", "pyarrow")}
-    return {"engine": ENGINE_VERSION, "python": platform.python_version(), **libraries}
+    return {"coin_hts": VERSION, "engine": ENGINE_VERSION, "python": platform.python_version(), **libraries}

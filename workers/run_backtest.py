@@ -50,7 +50,7 @@ def _attempt(runtime: Runtime, claim: Claim) -> None:
 def _compute_and_store(runtime: Runtime, claim: Claim) -> None:
     settings = runtime.settings
     with Watch(runtime.engine, claim, runtime.stopping) as watch:
-        outcome = compute(settings, claim.spec, watch)
+        outcome = compute(settings, claim.spec, watch, runtime.catalog())
         watch.check()
         watch.report(0.95, "saving")
         result_store.save(

@@ -5,10 +5,17 @@ import socket
 import threading
 from functools import cached_property
 
+import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 
-from storage_core.db import make_engine
+from engine.catalog import Catalog
+from storage_core.custom_strategies import publish
+from storage_core.db import make_engine, session_scope
 from storage_core.settings import Settings
+from workers import custom_strategies
+
+log = structlog.get_logger("worker")
 
 _current: "Runtime | None" = None
 
@@ -19,6 +26,8 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stopping = threading.Event()
+        self._catalog: Catalog | None = None
+        self._seen: frozenset[tuple[str, int, int]] = frozenset()
 
     @cached_property
     def engine(self) -> Engine:
@@ -29,6 +38,25 @@ class Runtime:
     def worker_name(self) -> str:
         """host:pid, as the events and the operations page show it."""
         return f"{socket.gethostname()}:{os.getpid()}"
+
+    def catalog(self) -> Catalog:
+        """The shipped strategies and people's own; read again, and published, when a file has changed."""
+        seen = custom_strategies.stamp(self.settings.strategies_dir)
+        if self._catalog is None or seen != self._seen:
+            found = custom_strategies.find(self.settings.strategies_dir)
+            for one in found:
+                if one.error:
+                    log.warning("strategy not loaded", strategy=one.name, source=one.source, error=one.error)
+            self._publish(found)
+            self._catalog, self._seen = custom_strategies.catalog_of(found), seen
+        return self._catalog
+
+    def _publish(self, found: list[custom_strategies.Found]) -> None:
+        try:
+            with session_scope(self.engine) as session:
+                publish(session, [one.row() for one in found])
+        except IntegrityError:
+            log.info("another worker published the same strategies at this moment")
 
     def close(self) -> None:
         self.engine.dispose()

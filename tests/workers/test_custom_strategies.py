@@ -1,0 +1,140 @@
+"""People's own strategies: loaded by workers, listed for the web, broken ones reported."""
+
+import pytest
+
+from engine.params import ParamSpec
+from storage_core import backtests
+from storage_core import custom_strategies as listed
+from storage_core.bar_store import BarStore
+from storage_core.db import session_scope
+from tests.workers.examples import row, spec, wave
+from workers import run_backtest
+from workers.custom_strategies import catalog_of, find
+from workers.runtime import Runtime
+
+GOOD = '''"""Buys after rising closes in a row."""
+from engine.params import ParamSpec
+from engine.signals import long_only
+import numpy as np
+
+PARAMS = [ParamSpec(name="run", type="int", default=2, minimum=1, maximum=20, label="Run", help="Rising closes.")]
+
+def signals(bars, params):
+    rising = np.diff(bars.close, prepend=bars.close[0]) > 0
+    enter = rising.copy()
+    for back in range(1, params["run"]):
+        enter[back:] &= rising[:-back]
+    return long_only(enter, ~rising)
+'''
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "strategies"
+    folder.mkdir()
+    (folder / "rising.py").write_text(GOOD)
+    return folder
+
+
+def test_a_file_is_a_strategy(folder):
+    [found] = find(folder)
+    assert found.error is None
+    assert found.spec.label == "Rising"
+    assert found.spec.help == "Buys after rising closes in a row."
+    assert [param.name for param in found.spec.params] == ["run"]
+    assert "rising" in catalog_of([found])
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "says"),
+    [
+        ("no_signals", "x = 1", "no function signals"),
+        ("typo", "def signals(bars, params:\n", "SyntaxError"),
+        ("leaves", "import sys; sys.exit(1)", "SystemExit"),
+        ("missing_module", "import not_there_at_all", "ModuleNotFoundError"),
+        ("bad_params", "PARAMS = [1]\ndef signals(b, p): ...", "list of ParamSpecs"),
+        ("sma_cross", "def signals(b, p): ...", "shipped strategy"),
+        ("Upper-case", "def signals(b, p): ...", "lower-case"),
+    ],
+)
+def test_a_broken_one_is_reported_and_does_not_stop_the_others(folder, name, code, says):
+    (folder / f"{name}.py").write_text(code)
+    found = {one.name: one for one in find(folder)}
+    assert says in found[name].error
+    assert found[name].spec is None
+    assert set(catalog_of(list(found.values()))) >= {"rising", "sma_cross"}
+    assert catalog_of(list(found.values()))["sma_cross"].signals.startswith("engine.")
+
+
+def test_files_that_begin_with_an_underscore_are_helpers(folder):
+    (folder / "_shared.py").write_text("raise RuntimeError")
+    assert [one.name for one in find(folder)] == ["rising"]
+    assert find(None) == []
+
+
+@pytest.fixture
+def runtime(settings, folder):
+    from dataclasses import replace
+
+    BarStore(settings.bars_dir).merge("USD-BTC", "1h", wave(31 * 24))
+    runtime = Runtime(replace(settings, strategies_dir=folder))
+    yield runtime
+    runtime.close()
+
+
+def names(runtime):
+    with session_scope(runtime.engine) as session:
+        return {one.name: (one.sha256[:8], one.error) for one in listed.listed(session)}
+
+
+def test_the_list_follows_the_folder(runtime, folder):
+    runtime.catalog()
+    before = names(runtime)
+    assert set(before) == {"rising"}
+    (folder / "rising.py").write_text(GOOD + "\n# edited\n")
+    (folder / "broken.py").write_text("nonsense(")
+    runtime.catalog()
+    after = names(runtime)
+    assert after["rising"][0] != before["rising"][0]
+    assert "SyntaxError" in after["broken"][1]
+    (folder / "broken.py").unlink()
+    runtime.catalog()
+    assert set(names(runtime)) == {"rising"}
+
+
+def test_the_listed_params_are_param_specs_again(runtime):
+    runtime.catalog()
+    with session_scope(runtime.engine) as session:
+        [one] = listed.listed(session)
+    param = ParamSpec(**{**one.params["run"], "choices": tuple(one.params["run"]["choices"])})
+    assert (param.name, param.minimum, param.maximum) == ("run", 1, 20)
+
+
+def test_a_backtest_runs_on_ones_own_strategy_and_on_its_newest_version(runtime, folder):
+    with session_scope(runtime.engine) as session:
+        own = {**spec(), "strategy": "rising", "params": {"run": 2}}
+        first = backtests.create(session, spec=own, owner_id=None, source="web").task_id
+        second = backtests.create(session, spec=own, owner_id=None, source="web").task_id
+    run_backtest.run(runtime, first)
+    (folder / "rising.py").write_text(GOOD.replace("> 0", "< 0"))
+    run_backtest.run(runtime, second)
+    one, two = row(runtime, first), row(runtime, second)
+    assert one.status == two.status == "completed"
+    assert one.trade_count > 0
+    assert one.final_equity != two.final_equity
+
+
+def test_a_strategy_that_is_gone_or_raises_fails_with_a_sentence(runtime, folder):
+    (folder / "raises.py").write_text("def signals(bars, params):\n    return 1 / 0\n")
+    task_ids = []
+    with session_scope(runtime.engine) as session:
+        for name in ("raises", "gone"):
+            own = {**spec(), "strategy": name, "params": {}}
+            task_ids.append(backtests.create(session, spec=own, owner_id=None, source="web").task_id)
+    for task_id in task_ids:
+        run_backtest.run(runtime, task_id)
+    raises, gone = (row(runtime, task_id) for task_id in task_ids)
+    assert (raises.status, raises.error_code) == ("failed", "strategy_error")
+    assert "ZeroDivisionError" in raises.error_message
+    assert (gone.status, gone.attempt, gone.error_code) == ("failed", 1, "spec_errors")
+    assert "unknown strategy 'gone'" in gone.error_message

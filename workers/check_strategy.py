@@ -1,0 +1,71 @@
+"""`flask check-strategy NAME`: run a strategy over stored bars and see whether it looks into the future."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from engine.bars import Bars
+from engine.catalog import Catalog
+from engine.errors import EngineError
+from engine.lookahead import check_lookahead
+from engine.simulation import simulate
+from engine.spec import BacktestSpec, parse_spec
+from storage_core.bar_store import BarStore, Coverage
+from storage_core.errors import SettingsError, StorageError
+from storage_core.settings import Settings
+from workers import custom_strategies
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print what was found; 0 when the strategy may be trusted, 1 when not, 2 when it cannot be checked."""
+    parser = argparse.ArgumentParser(prog="flask check-strategy", description=__doc__)
+    parser.add_argument("name", help="name of a shipped strategy, or of a file in STRATEGIES_DIR without its .py")
+    name = parser.parse_args(argv).name
+    try:
+        settings = Settings.from_env()
+        found = custom_strategies.find(settings.strategies_dir)
+        broken = {one.name: one.error for one in found if one.error}
+        if name in broken:
+            return _say(f"{name} cannot be loaded: {broken[name]}", status=1)
+        coverage = BarStore(settings.bars_dir).inventory()
+        if not coverage:
+            return _say("there are no bars to check it on; start the product once, it brings sample bars", status=2)
+        results = [_check(name, settings, one, custom_strategies.catalog_of(found)) for one in coverage]
+    except (EngineError, StorageError, SettingsError) as error:
+        return _say(str(error), status=1)
+    return 0 if all(results) else 1
+
+
+def _check(name: str, settings: Settings, coverage: Coverage, strategies: Catalog) -> bool:
+    spec = _default_spec(name, coverage, strategies)
+    bars = Bars(**BarStore(settings.bars_dir).read(coverage.symbol, coverage.timeframe, None, None).columns())
+    run = simulate(bars, spec, strategies=strategies)
+    report = check_lookahead(bars, spec, run.wishes, strategies=strategies)
+    where = f"{coverage.symbol} {coverage.timeframe}, {len(bars):,} bars, {len(run.trades):,} trades"
+    if report.ok:
+        _say(f"ok    {where}: signals identical with the future cut off at {report.prefixes} places")
+    else:
+        _say(f"FAIL  {where}: the signal of bar {report.first_bar} changes when later bars are cut off (lookahead)")
+    return report.ok
+
+
+def _default_spec(name: str, coverage: Coverage, strategies: Catalog) -> BacktestSpec:
+    return parse_spec(
+        {
+            "strategy": name,
+            "symbols": [coverage.symbol],
+            "timeframe": coverage.timeframe,
+            "start_date": coverage.first.date(),
+            "end_date": coverage.last.date(),
+        },
+        strategies,
+    )
+
+
+def _say(text: str, *, status: int = 0) -> int:
+    sys.stdout.write(text + "\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""People's own strategies: Python files in STRATEGIES_DIR, and packages with an entry point in `coin_hts.strategies`.
+
+A strategy is a module with `signals(bars, params) -> Signals` and, each optional, `PARAMS` (a list of ParamSpecs),
+`LABEL`, `warmup(params)`, `memory(params)` and `check(params)`; its docstring is the help text. A file's name is the
+strategy's name. Only workers run this code; the web lists what they publish.
+"""
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from engine.catalog import STRATEGIES, Catalog, StrategySpec, extended_catalog
+from engine.params import ParamSpec
+from storage_core.models import CustomStrategy
+
+ENTRY_POINTS = "coin_hts.strategies"
+NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
+
+
+class BrokenStrategy(Exception):
+    """A module that is no strategy; the message says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One strategy of somebody's own: loaded, or broken with the reason."""
+
+    name: str
+    source: str
+    sha256: str
+    spec: StrategySpec | None
+    error: str | None = None
+
+    def row(self) -> CustomStrategy:
+        """What the web lists."""
+        return CustomStrategy(
+            name=self.name,
+            label=self.spec.label if self.spec else self.name,
+            help=self.spec.help if self.spec else "",
+            params={param.name: asdict(param) for param in self.spec.params} if self.spec else {},
+            source=self.source,
+            sha256=self.sha256,
+            error=self.error,
+        )
+
+
+def find(folder: Path | None) -> list[Found]:
+    """Every strategy in `folder` and in the entry points; a broken one is reported and does not stop the others."""
+    files = sorted(folder.glob("*.py")) if folder else []
+    found = [_from_file(path) for path in files if not path.name.startswith("_")]
+    found += [_from_entry_point(point.name, point.value, point.load) for point in entry_points(group=ENTRY_POINTS)]
+    return [_unique(one, found[:at]) for at, one in enumerate(found)]
+
+
+def catalog_of(found: list[Found]) -> Catalog:
+    """The shipped strategies and those of `found` that work."""
+    return extended_catalog([one.spec for one in found if one.spec])
+
+
+def stamp(folder: Path | None) -> frozenset[tuple[str, int, int]]:
+    """Changes whenever a file of `folder` is added, removed or written."""
+    paths = [*folder.glob("*.py")] if folder else []
+    return frozenset((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
+
+
+def _from_file(path: Path) -> Found:
+    code = path.read_bytes()
+    digest = hashlib.sha256(code).hexdigest()
+    return _loaded(path.stem, str(path), digest, lambda: _module(path, digest))
+
+
+def _from_entry_point(name: str, value: str, load: Callable[[], Any]) -> Found:
+    def module() -> ModuleType:
+        loaded = load()
+        if not isinstance(loaded, ModuleType):
+            raise BrokenStrategy(f"the entry point names {type(loaded).__name__}, not a module")
+        return loaded
+
+    return _loaded(name, f"entry point {value}", "", module)
+
+
+def _loaded(name: str, source: str, digest: str, load: Callable[[], ModuleType]) -> Found:
+    try:
+        if not NAME.fullmatch(name):
+            raise BrokenStrategy("the name must be lower-case letters, digits and _, starting with a letter")
+        if name in STRATEGIES:
+            raise BrokenStrategy(f"a shipped strategy is called {name!r}; choose another name")
+        module = load()
+        digest = digest or hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()
+        return Found(name, source, digest, _spec_of(name, module))
+    except BrokenStrategy as error:
+        return Found(name, source, digest, None, str(error))
+    except (Exception, SystemExit) as error:  # somebody else's code may raise anything; the person is told
+        return Found(name, source, digest, None, f"{type(error).__name__}: {error}")
+
+
+def _module(path: Path, digest: str) -> ModuleType:
+    """The file as a module whose name holds its hash, so that an edited file is a new module."""
+    name = f"coin_hts_strategy_{path.stem}_{digest[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BrokenStrategy("not a Python file")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _spec_of(name: str, module: ModuleType) -> StrategySpec:
+    if not callable(getattr(module, "signals", None)):
+        raise BrokenStrategy("there is no function signals(bars, params)")
+    params = getattr(module, "PARAMS", ())
+    if not isinstance(params, list | tuple) or not all(isinstance(param, ParamSpec) for param in params):
+        raise BrokenStrategy("PARAMS must be a list of ParamSpecs; see engine.params")
+    return StrategySpec(
+        name=name,
+        label=str(getattr(module, "LABEL", name.replace("_", " ").capitalize())),
+        help=(module.__doc__ or "").strip(),
+        params=tuple(params),
+        signals=f"{module.__name__}:signals",
+        warmup=getattr(module, "warmup", lambda _: 0),
+        check=getattr(module, "check", None),
+        memory=getattr(module, "memory", None),
+    )
+
+
+def _unique(one: Found, before: list[Found]) -> Found:
+    if one.name not in {other.name for other in before}:
+        return one
+    listed_as = f"{one.name} ({one.source})"[-100:]
+    return Found(listed_as, one.source, one.sha256, None, f"another strategy is called {one.name!r} already")
