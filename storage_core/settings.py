@@ -12,6 +12,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 from storage_core.errors import SettingsError
+from storage_core.object_settings import S3, S3Access, endpoint_url, storage_uri
 
 LOG_FORMATS = ("console", "json")
 SHORTEST_SECRET = 16
@@ -53,8 +54,25 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("LOG_FORMAT", "console", "console for people, json for machines."),
     Variable("STRATEGIES_DIR", "", "Folder of your own strategies, one Python file each. Only workers load them."),
     Variable("WORKER_PROCESSES", "", "Worker processes, 1 to 256. Empty: one per processor."),
+    Variable("RESULTS_URI", "{DATA_DIR}/results", "Where results are kept: a folder, or s3://bucket/prefix."),
+    Variable(
+        "RESULTS_CACHE_MB",
+        "1024",
+        "With results in S3: megabytes of them kept under DATA_DIR/cache for reading, 1 to 1000000.",
+    ),
+    Variable("S3_ENDPOINT_URL", "", "Address of the S3 server, https:// or http://. Empty: Amazon's own."),
+    Variable("AWS_DEFAULT_REGION", "", "Region of the bucket, e.g. ap-northeast-2. Empty: what boto3 finds."),
+    Variable(
+        "AWS_ACCESS_KEY_ID",
+        "",
+        "Key of an S3 account. Empty: what boto3 finds (a profile, the role of the machine). "
+        "AWS_ACCESS_KEY_ID_FILE names a file that holds it.",
+    ),
+    Variable("AWS_SECRET_ACCESS_KEY", "", "Secret of that key. AWS_SECRET_ACCESS_KEY_FILE names a file that holds it."),
+    Variable("AWS_SESSION_TOKEN", "", "Token of a temporary key. AWS_SESSION_TOKEN_FILE names a file that holds it."),
 )
-SECRET_VARIABLES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")
+AWS_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+SECRET_VARIABLES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", *AWS_SECRETS)
 _DEFAULTS = {variable.name: variable.default for variable in VARIABLES}
 
 
@@ -72,6 +90,9 @@ class Settings:
     log_format: str = "console"
     strategies_dir: Path | None = None
     worker_processes: int = 1
+    results_uri: str | None = None
+    results_cache_mb: int = 1024
+    s3: S3Access = field(default_factory=S3Access)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -94,12 +115,16 @@ class Settings:
             worker_processes=_whole_number(
                 "WORKER_PROCESSES", values.get("WORKER_PROCESSES") or str(os.cpu_count() or 1), 1, 256
             ),
+            results_uri=_results_uri(values.get("RESULTS_URI"), data_dir),
+            results_cache_mb=_whole_number("RESULTS_CACHE_MB", values.get("RESULTS_CACHE_MB"), 1, 1_000_000),
+            s3=_s3_access(values),
         )
 
     @property
     def results_dir(self) -> Path:
-        """Folder of the stored results."""
-        return self.data_dir / "results"
+        """Folder of the stored results; with results in S3, of those being written."""
+        kept_here = self.results_uri is not None and not self.results_uri.startswith(S3)
+        return Path(str(self.results_uri)) if kept_here else self.data_dir / "results"
 
     @property
     def bars_dir(self) -> Path:
@@ -224,6 +249,21 @@ def _redis_url(value: str) -> str | None:
             "redis://, rediss://, unix://",
         )
     return value or None
+
+
+def _results_uri(value: str, data_dir: Path) -> str:
+    value = value.replace("{DATA_DIR}", str(data_dir)) if value == _DEFAULTS["RESULTS_URI"] else value
+    return storage_uri("RESULTS_URI", value)
+
+
+def _s3_access(values: _Values) -> S3Access:
+    return S3Access(
+        endpoint_url=endpoint_url(values.get("S3_ENDPOINT_URL")),
+        region=values.get("AWS_DEFAULT_REGION") or None,
+        access_key_id=values.get("AWS_ACCESS_KEY_ID") or None,
+        secret_access_key=values.get("AWS_SECRET_ACCESS_KEY") or None,
+        session_token=values.get("AWS_SESSION_TOKEN") or None,
+    )
 
 
 def _host(value: str) -> str:
