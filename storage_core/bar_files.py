@@ -58,10 +58,17 @@ def _groups(file: pq.ParquetFile, low: int, high: int) -> list[int]:
 
 
 def _range(file: pq.ParquetFile, group: int) -> tuple[int, int] | None:
-    statistics = file.metadata.row_group(group).column(file.schema_arrow.get_field_index("timestamp")).statistics
-    if statistics is None or not statistics.has_min_max or not isinstance(statistics.min, datetime):
+    """First and last timestamp of a row group by its footer; None when it does not say so in times with a zone."""
+    index = file.schema_arrow.get_field_index("timestamp")
+    if index < 0:
         return None
-    first, last = ((stamp - _EPOCH) // timedelta(microseconds=1) for stamp in (statistics.min, statistics.max))
+    statistics = file.metadata.row_group(group).column(index).statistics
+    if statistics is None or not statistics.has_min_max:
+        return None
+    ends = (statistics.min, statistics.max)
+    if not all(isinstance(end, datetime) and end.tzinfo is not None for end in ends):
+        return None
+    first, last = ((end - _EPOCH) // timedelta(microseconds=1) for end in ends)
     return first, last
 
 

@@ -11,9 +11,9 @@ from storage_core.db import make_engine
 from storage_core.settings import Settings
 from tests.storage_core.examples import METADATA, METRICS, tables
 
-_processes = get_context("forkserver")
+processes = get_context("forkserver")
 # Imported once, for all the processes: pyarrow looks for pandas at the first table, and each process for pytest.
-_processes.set_forkserver_preload([__name__, "storage_core.result_files", "psycopg", "pandas", "pytest"])
+processes.set_forkserver_preload([__name__, "storage_core.result_files", "psycopg", "pandas", "pytest"])
 
 
 TABLES = tables()
@@ -36,6 +36,6 @@ def save_and_die(settings: Settings, claims: list[Claim], step: str) -> None:
 
 def started(settings: Settings, *claims: Claim, step: str = "") -> BaseProcess:
     """Start such a worker; the caller joins it."""
-    process = _processes.Process(target=save_and_die, args=(settings, list(claims), step))
+    process = processes.Process(target=save_and_die, args=(settings, list(claims), step))
     process.start()
     return process

@@ -44,10 +44,16 @@ def queued(engine: Engine, *, now: datetime | None = None, **changes: Any) -> uu
         return backtests.create(session, spec=spec(**changes), owner_id=None, source="web", now=now).task_id
 
 
+def many_queued(engine: Engine, count: int) -> list[uuid.UUID]:
+    """Backtests in the queue."""
+    with session_scope(engine) as session:
+        return [backtests.create(session, spec=spec(), owner_id=None, source="web").task_id for _ in range(count)]
+
+
 def many_claimed(engine: Engine, count: int) -> list[Claim]:
     """Backtests that this test runs, all from now."""
+    made = many_queued(engine, count)
     with session_scope(engine) as session:
-        made = [backtests.create(session, spec=spec(), owner_id=None, source="web").task_id for _ in range(count)]
         claims = [backtests.claim(session, task_id, worker="test") for task_id in made]
     assert all(claims)
     return [claim for claim in claims if claim is not None]
