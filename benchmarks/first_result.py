@@ -84,7 +84,7 @@ def sign_up(page: Page, product: Running) -> None:
 def click_to_metrics(page: Page, product: Running) -> float:
     """Seconds from the click on Run to the metrics on the page: volume_zone_breakout, the last 1,000 bars."""
     page.goto(f"{product.url}/backtests/new")
-    page.get_by_label("Rule").select_option("volume_zone_breakout")
+    page.locator("#strategy").select_option("volume_zone_breakout")
     page.get_by_label("Timeframe").select_option("1h")
     box = page.get_by_role("checkbox", name=re.compile("USD-BTC"))
     box.check()

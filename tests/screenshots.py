@@ -1,0 +1,95 @@
+"""`./dev screenshots`: start a fresh product, use it, and take the pictures of docs/screenshots."""
+
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.product import ROOT, Product
+
+SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
+THEMES = ("light", "dark")
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+BACKTESTS = (
+    ("donchian_breakout", {"params.entry": "48", "params.exit": "24"}),
+    ("rsi_reversion", {}),
+    ("volume_long_candle", {"params.hold_period_bars": "12"}),
+    ("volume_zone_breakout", {}),
+    ("sma_cross", {"params.fast": "24", "params.slow": "96", "exits.stop_loss": "5"}),
+)
+
+
+def main(argv: list[str]) -> int:
+    folder = Path(argv[0]) if argv else ROOT / "docs" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
+        product = Product(Path(data) / "data").start()
+        try:
+            browser = playwright.chromium.launch(executable_path=browser_path, args=ARGS)
+            page = browser.new_page(base_url=product.url)
+            sign_up(page, product)
+            results = [submit(page, strategy, values) for strategy, values in BACKTESTS]
+            take_all(browser, page, folder, results[0])
+            browser.close()
+        finally:
+            product.stop()
+    return 0
+
+
+def sign_up(page: Page, product: Product) -> None:
+    page.goto(product.setup_link)
+    page.get_by_label("Name").fill("trader")
+    page.get_by_label("Password", exact=True).fill("correct horse battery")
+    page.get_by_label("Password again").fill("correct horse battery")
+    page.get_by_role("button", name="Create the account").click()
+
+
+def submit(page: Page, strategy: str, values: dict[str, str]) -> str:
+    """Run a backtest on USD-BTC 1h and return the address of its result."""
+    page.goto("/backtests/new")
+    page.locator("#strategy").select_option(strategy)
+    page.get_by_label("Timeframe").select_option("1h")
+    page.get_by_role("checkbox", name=re.compile("USD-BTC")).check()
+    page.wait_for_timeout(300)
+    for name, value in values.items():
+        page.locator(f"[name='{name}']").evaluate("(field, value) => field.value = value", value)
+    page.get_by_role("button", name="Run backtest").click()
+    page.get_by_text("Max drawdown").first.wait_for(timeout=60_000)
+    return page.url
+
+
+def take_all(browser: Browser, page: Page, folder: Path, result: str) -> None:
+    """Every page, wide and narrow, light and dark."""
+    pages = {
+        "home": "/",
+        "list": "/backtests",
+        "new": "/backtests/new",
+        "result": result,
+        "chart": f"{result}/chart",
+        "trades": f"{result}/trades",
+        "setup": f"{result}/setup",
+    }
+    state = page.context.storage_state()
+    for size, (width, height) in SIZES.items():
+        for theme in THEMES:
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=theme,
+                storage_state=state,
+                base_url="/".join(result.split("/")[:3]),
+            )
+            tab = context.new_page()
+            for name, url in pages.items():
+                tab.goto(url, wait_until="networkidle")
+                tab.wait_for_timeout(200)
+                tab.screenshot(path=folder / f"{name}-{size}-{theme}.png", full_page=size == "wide")
+            context.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
