@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from flask import Flask, Response, jsonify, make_response, render_template, request
+from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
+from markupsafe import escape
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
@@ -49,11 +50,20 @@ def answer(status: int, detail: str | None = None, **more: object) -> Response:
     detail = detail or SENTENCES.get(status, HTTPStatus(status).phrase)
     if for_machine():
         return problem(status, detail, **more)
-    name = "errors/_line.html" if is_htmx() else "errors/page.html"
-    response = make_response(render_template(name, status=status, title=HTTPStatus(status).phrase, detail=detail))
+    response = make_response(_page(status, detail))
     response.status_code = status
     response.headers["X-Error"] = detail.encode("ascii", "replace").decode().replace("\n", " ")
     return response
+
+
+def _page(status: int, detail: str) -> str:
+    """A page that asks nothing of the database when something on our side is broken."""
+    words = {"title": HTTPStatus(status).phrase, "detail": detail}
+    if is_htmx():
+        return str(escape(detail))
+    if status >= 500:
+        return current_app.jinja_env.get_template("errors/bare.html").render(words)  # no context processors
+    return render_template("errors/page.html", **words)
 
 
 def problem(status: int, detail: str, **more: object) -> Response:
@@ -92,7 +102,5 @@ def _on_damaged(error: ResultDamaged) -> Response:
 
 
 def _on_database(error: OperationalError) -> Response:
-    from flask import current_app
-
     current_app.logger.error("database: %s", error)
     return answer(503)

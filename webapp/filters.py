@@ -15,7 +15,8 @@ from flask import Flask
 from markupsafe import Markup, escape
 
 MISSING: Final = "–"
-COMPACT: Final = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+COMPACT: Final = ((1e12, 1e12, "T"), (1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e5, 1e3, "k"))
+"""From which size on, divided by what, with which letter: below 100,000 every digit fits."""
 AGES: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 Number = float | int | None
@@ -60,12 +61,12 @@ def signed(value: Number, digits: int = 0) -> str:
 
 
 def compact(value: Number) -> str:
-    """14187215 -> 14.19M: three or four significant digits for the narrow places."""
+    """14187215 -> 14.19M: few digits for the narrow places."""
     if value is None or is_missing(value):
         return MISSING
-    for size, letter in COMPACT:
-        if abs(value) >= size * 0.99999:
-            return f"{value / size:,.2f}{letter}"
+    for size, unit, letter in COMPACT:
+        if abs(value) >= size * 0.999995:  # 999,995 rounds to 1.00M
+            return f"{value / unit:,.2f}{letter}"
     return number(value)
 
 
@@ -77,6 +78,8 @@ def price(value: Number) -> str:
         return number(value, 0)
     if abs(value) >= 1_000 or value == 0:
         return number(value, 2)
+    if abs(value) < 1e-6:
+        return f"{value:.3g}"
     whole_digits = math.floor(math.log10(abs(value))) + 1
     return f"{value:,.{min(max(6 - whole_digits, 2), 10)}f}"
 

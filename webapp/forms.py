@@ -26,10 +26,14 @@ Values = dict[str, Any]
 
 
 def values_from_form(form: MultiDict[str, str]) -> Values:
-    """What was typed, cut to a sane length."""
-    values: Values = {path: form[path][:LONGEST] for path in form if path != "symbols"}
-    values["symbols"] = [symbol[:LONGEST] for symbol in form.getlist("symbols")]
+    """What was typed, cut to a sane length and without control characters."""
+    values: Values = {_clean(path): _clean(form[path]) for path in form if path != "symbols"}
+    values["symbols"] = [_clean(symbol) for symbol in form.getlist("symbols")]
     return values
+
+
+def _clean(text: str) -> str:
+    return "".join(character for character in text[:LONGEST] if character.isprintable())
 
 
 def values_from_spec(spec: Mapping[str, Any]) -> Values:

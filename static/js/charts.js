@@ -7,11 +7,11 @@
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const faded = (hex, alpha) => `${hex}${Math.round(alpha * 255).toString(16).padStart(2, "0")}`;
   const compact = (value) => {
-    for (const [size, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e4, "k", 1e3]]) {
-      if (Math.abs(value) >= size) return (value / (letter === "k" ? 1e3 : size)).toFixed(2) + letter;
+    const size = Math.abs(value);
+    for (const [from, unit, letter] of [[1e12, 1e12, "T"], [1e9, 1e9, "B"], [1e6, 1e6, "M"], [1e5, 1e3, "k"]]) {
+      if (size >= from) return (value / unit).toFixed(2) + letter;
     }
-    if (value === 0) return "0";
-    return value.toFixed(Math.abs(value) >= 100 ? 2 : Math.abs(value) >= 1 ? 3 : 6);
+    return value.toLocaleString("en", size >= 1 ? { maximumFractionDigits: 2 } : { maximumSignificantDigits: 4 });
   };
   const price = (value) =>
     value.toLocaleString("en", { maximumFractionDigits: Math.abs(value) >= 1e5 ? 0 : Math.abs(value) >= 100 ? 2 : 6 });
@@ -38,7 +38,7 @@
       timeScale: { borderColor: colour.line },
     };
   };
-  const words = (time, options) => new Date(time * 1000).toLocaleString("en-GB", { timeZone: "UTC", ...options });
+  const words = (time, options) => new Date(time * 1000).toLocaleString("en-US", { timeZone: "UTC", hourCycle: "h23", ...options });
   // Sampled points are not evenly spaced: over weeks, a time of day on the axis would say nothing.
   const tick = (chart) => (time, type) => {
     const { TickMarkType } = LightweightCharts;
@@ -46,7 +46,7 @@
     if (type === TickMarkType.Month) return words(time, { month: "short" });
     const view = chart().timeScale().getVisibleRange();
     const days = view ? (view.to - view.from) / 86400 : 0;
-    if (type === TickMarkType.DayOfMonth || days > 8) return words(time, { day: "numeric", month: "short" });
+    if (type === TickMarkType.DayOfMonth || days > 8) return `${words(time, { day: "numeric" })} ${words(time, { month: "short" })}`;
     return words(time, { hour: "2-digit", minute: "2-digit" });
   };
   const create = (box) => {

@@ -89,8 +89,9 @@ def metrics(trades: int) -> dict[str, Any]:
     return {
         "total_return_pct": 41.873, "final_equity": 14_187_300.0, "sharpe": 1.5812, "sortino": 2.401, "calmar": None,
         "max_drawdown_pct": 14.5512, "max_drawdown_days": 81.25, "win_rate_pct": 35.384, "profit_factor": 1.4831,
-        "payoff_ratio": 2.71, "exposure_pct": 37.8, "time_in_market_pct": 37.84, "trade_count": trades, "fees": 860_212.7,
-        "slippage": 340_001.2, "buy_and_hold_return_pct": 79.7123, "break_even_cost_pct": 0.3123, "cagr_pct": 41.9,
+        "payoff_ratio": 2.71, "exposure_pct": 37.8, "time_in_market_pct": 37.84, "trade_count": trades,
+        "fees": 860_212.7, "slippage": 340_001.2,
+        "buy_and_hold_return_pct": 79.7123, "break_even_cost_pct": 0.3123, "cagr_pct": 41.9,
         "expectancy": 64_412.5, "max_drawdown_start": 1_704_067_200_000_000, "max_drawdown_end": 1_704_667_200_000_000,
     }  # fmt: skip
 
@@ -165,7 +166,9 @@ def _trades(symbol: str, table: BarTable, count: int) -> dict[str, Any]:
         "status": ["closed" if done else "open" for done in ended],
         "exit_timestamp": pa.array(table.timestamp[exit_], pa.timestamp("us", tz="UTC"), mask=~ended),
         "pnl": change * paid * 0.0808123,
-        "exit_reason": [("signal", "stop", "target")[index % 3] if done else "open" for index, done in enumerate(ended)],
+        "exit_reason": [
+            ("signal", "stop", "target")[index % 3] if done else "open" for index, done in enumerate(ended)
+        ],
         "mae_pct": -np.abs(change) * 60,
         "mfe_pct": np.abs(change) * 120,
     }

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from typing import Final
 
 import click
 from flask.cli import with_appcontext
+from sqlalchemy.exc import IntegrityError
 
 from storage_core import accounts
 from storage_core.errors import AccountError
-from storage_core.models import ROLES
+from storage_core.models import ROLES, User
 from webapp.extensions import db, settings
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,79}")
 
 
 @click.command("setup-link")
@@ -41,10 +46,21 @@ def create_user(name: str, role: str, timezone: str | None) -> None:
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     try:
-        user = accounts.create_user(
-            db.session(), name=name, password=password, role=role, timezone=timezone or settings().timezone
-        )
+        user = _add(name, password, role, timezone or settings().timezone)
     except AccountError as error:
         raise click.ClickException(f"{error}") from error
+    except IntegrityError as error:
+        raise click.ClickException(f"There is an account named {name.strip().lower()} already.") from error
     db.session.commit()
     click.echo(f"Created {user.name} with the role {user.role}.")
+
+
+def _add(name: str, password: str, role: str, timezone: str) -> User:
+    session = db.session()
+    user = User(name=name.strip().lower(), role=role, password_hash="")
+    if not NAME.fullmatch(user.name):
+        raise AccountError("name", repr(name[:100]), "1 to 80 letters, digits, or . _ @ + -")
+    session.add(user)
+    accounts.set_password(session, user, password)
+    accounts.set_preferences(session, user, timezone=timezone, theme="auto")
+    return user

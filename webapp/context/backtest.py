@@ -9,7 +9,7 @@ from uuid import UUID
 
 from engine.catalog import STRATEGIES
 from storage_core.models import Backtest, BacktestEvent
-from webapp.context.rows import ACTIVE, all_params, short_symbols, state_words
+from webapp.context.rows import ACTIVE, params_words, short_symbols, state_words
 from webapp.filters import currency, duration
 
 EVENT_WORDS: Final[Mapping[str, str]] = {
@@ -23,9 +23,10 @@ EVENT_WORDS: Final[Mapping[str, str]] = {
     "cancelled": "Cancelled",
 }
 WHOLE_MONEY: Final = 100_000  # equity from which amounts are shown without cents
-FAST_SECONDS: Final = 5.0
-FAST_POLL: Final = "250ms"
+POLLS: Final = ((1.5, "100ms"), (5.0, "250ms"))
+"""Up to which age, in seconds, how soon to look again: most backtests end within a second."""
 SLOW_POLL: Final = "1s"
+PATIENCE_SECONDS: Final = 5.0
 
 
 class Head(TypedDict):
@@ -58,6 +59,7 @@ class Life(TypedDict):
 
     progress: float
     state: str
+    announce: str
     poll: str
     error_code: str
     error_message: str
@@ -92,7 +94,7 @@ def ctx_head(backtest: Backtest, viewer_id: int) -> Head:
         "end": backtest.end_date.isoformat(),
         "bars": facts.get("bars"),
         "took": took(backtest),
-        "params": all_params(backtest.params),
+        "params": params_words(backtest.strategy, backtest.params),
         "mine": backtest.owner_id == viewer_id,
         "source": backtest.source,
         "created_at": backtest.created_at,
@@ -121,11 +123,12 @@ def ctx_life(backtest: Backtest, events: Sequence[BacktestEvent], now: datetime)
     return {
         "progress": backtest.progress,
         "state": state_words(backtest, now),
-        "poll": FAST_POLL if age < FAST_SECONDS else SLOW_POLL,
+        "announce": f"{backtest.status.capitalize()} {backtest.phase}".strip(),
+        "poll": next((pause for limit, pause in POLLS if age < limit), SLOW_POLL),
         "error_code": backtest.error_code or "",
         "error_message": sentence(backtest.error_message or ""),
         "advice": advice(backtest.error_code),
-        "waits": backtest.status == "queued" and age > FAST_SECONDS,
+        "waits": backtest.status == "queued" and age > PATIENCE_SECONDS,
         "events": ctx_events(events),
     }
 

@@ -79,6 +79,13 @@ def short_params(strategy: str, params: Mapping[str, object]) -> str:
     return ", ".join(value_words(params.get(param.name, param.default)) for param in known.params)
 
 
+def params_words(strategy: str, params: Mapping[str, object]) -> str:
+    """ "default params", or every parameter with its name."""
+    if not params:
+        return ""
+    return "default params" if short_params(strategy, params) == "defaults" else all_params(params)
+
+
 def all_params(params: Mapping[str, object]) -> str:
     """Every parameter with its name."""
     return ", ".join(f"{name} {value_words(value)}" for name, value in params.items())

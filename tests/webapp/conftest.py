@@ -1,0 +1,150 @@
+"""The application on a SQLite file of its own, and people who use it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+from werkzeug.test import TestResponse
+
+from storage_core.accounts import set_password
+from storage_core.bar_store import BarStore
+from storage_core.db import session_scope
+from storage_core.models import User
+from storage_core.settings import Settings
+from tests.webapp import results
+from tests.webapp.page import Page, read
+from webapp import create_app
+from webapp.extensions import db, limiter
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """The pages run on SQLite; what differs between databases is tested where the SQL is."""
+    return sqlite_url
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The application, with nothing behind its queue."""
+    app = create_app(settings)
+    app.testing = True
+    yield app
+    with app.app_context():
+        limiter.reset()
+        db.engine.dispose()
+    app.extensions["broker"].close()
+
+
+@pytest.fixture
+def users(engine: Engine) -> dict[str, int]:
+    """ada is an admin, tom a trader, vera a viewer."""
+    made = {}
+    with session_scope(engine) as session:
+        for name, role, zone in (("ada", "admin", "Asia/Seoul"), ("tom", "trader", "UTC"), ("vera", "viewer", "UTC")):
+            user = User(name=name, role=role, timezone=zone, password_hash="")
+            session.add(user)
+            session.flush()
+            user.password_hash = _hash(session, user)
+            made[name] = user.id
+    return made
+
+
+_HASHES: dict[str, str] = {}
+
+
+def _hash(session: Any, user: User) -> str:
+    """Hashing takes its time on purpose; once is enough for all tests."""
+    if not _HASHES:
+        set_password(session, user, PASSWORD)
+        _HASHES["hash"] = user.password_hash
+    return _HASHES["hash"]
+
+
+class Browser:
+    """A client that carries the CSRF token and checks every HTML answer."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.client: FlaskClient = app.test_client()
+
+    def log_in(self, user_id: int) -> "Browser":
+        with self.client.session_transaction() as session:
+            session["_user_id"] = str(user_id)
+            session["_fresh"] = True
+        return self
+
+    def token(self) -> str:
+        """The CSRF token that every page carries."""
+        page = Page(self.client.get("/login" if not self.logged_in else "/").get_data(as_text=True))
+        return page.find("meta", name="csrf-token")[0].get("content")
+
+    @property
+    def logged_in(self) -> bool:
+        with self.client.session_transaction() as session:
+            return "_user_id" in session
+
+    def get(self, address: str, *, status: int = 200, htmx: bool = False, **more: Any) -> Page:
+        headers = {**more.pop("headers", {}), **({"HX-Request": "true"} if htmx else {})}
+        response = self.client.get(address, headers=headers, **more)
+        assert response.status_code == status, response.get_data(as_text=True)[:2000]
+        return read(response, self.app)
+
+    def post(self, address: str, data: Any = None, *, htmx: bool = False) -> TestResponse:
+        headers = {"X-CSRFToken": self.token(), **({"HX-Request": "true"} if htmx else {})}
+        response = self.client.post(address, data=data or {}, headers=headers)
+        if response.mimetype == "text/html" and response.data and response.status_code != 303:
+            read(response, self.app)
+        return response
+
+    def json(self, address: str, body: Any = None, *, method: str = "GET") -> TestResponse:
+        headers = {"X-CSRFToken": self.token()} if method != "GET" else {}
+        return self.client.open(address, method=method, json=body, headers=headers)
+
+
+@pytest.fixture
+def visitor(app: Flask) -> Browser:
+    """Somebody who is not logged in."""
+    return Browser(app)
+
+
+@pytest.fixture
+def admin(app: Flask, users: dict[str, int]) -> Browser:
+    """ada, in Seoul."""
+    return Browser(app).log_in(users["ada"])
+
+
+@pytest.fixture
+def trader(app: Flask, users: dict[str, int]) -> Browser:
+    """tom."""
+    return Browser(app).log_in(users["tom"])
+
+
+@pytest.fixture
+def viewer(app: Flask, users: dict[str, int]) -> Browser:
+    """vera, who may only look."""
+    return Browser(app).log_in(users["vera"])
+
+
+@pytest.fixture
+def bars(settings: Settings) -> BarStore:
+    """500 hours of KRW-BTC from 2024-01-01, and 40 days of KRW-ETH."""
+    store = BarStore(settings.bars_dir)
+    store.merge("KRW-BTC", "1h", results.bars(500))
+    store.merge("KRW-ETH", "1d", results.bars(40, step=24 * results.HOUR))
+    return store
+
+
+@pytest.fixture
+def completed(engine: Engine, settings: Settings, users: dict[str, int]) -> Callable[..., str]:
+    """Makes a finished backtest of ada's; gives its address."""
+
+    def make(**changes: Any) -> str:
+        changes.setdefault("owner_id", users["ada"])
+        return f"/backtests/{results.complete(engine, settings, **changes)}"
+
+    return make

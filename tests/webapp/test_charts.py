@@ -1,0 +1,157 @@
+"""Chart data: what it holds, how it is cut, how it is kept."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from tests.webapp import results
+from webapp.charts import MOST_MARKERS
+
+
+def chart(address: str, kind: str) -> str:
+    return f"/charts/{address.rpartition('/')[2]}/{kind}.json"
+
+
+@pytest.fixture
+def long_result(completed) -> str:
+    return completed(count=9_000, trades=40)
+
+
+def test_equity_holds_every_extreme_in_few_points(admin, long_result):
+    data = admin.json(chart(long_result, "equity")).json
+    table = results.bars(9_000, seed=0)
+    equity = results.equity(table)
+    held = results.CASH * table.close / table.close[0]
+    assert len(data["t"]) == len(data["equity"]) == len(data["hold"]) == len(data["drawdown"]) <= 2_000
+    assert max(data["equity"]) == pytest.approx(equity.max(), rel=1e-6)
+    assert min(data["equity"]) == pytest.approx(equity.min(), rel=1e-6)
+    assert data["equity"][-1] == pytest.approx(equity[-1], rel=1e-6)
+    assert max(data["hold"]) == pytest.approx(held.max(), rel=1e-6)
+    worst = (equity / np.maximum(np.maximum.accumulate(equity), results.CASH) - 1).min() * 100
+    assert min(data["drawdown"]) == pytest.approx(worst, rel=1e-4)
+    assert data["bars"] == 9_000
+    assert sorted(set(data["t"])) == data["t"]
+
+
+def test_times_are_the_persons_wall_clock(admin, long_result):
+    data = admin.json(chart(long_result, "equity")).json
+    assert datetime.fromtimestamp(data["t"][0], UTC) == results.FIRST + timedelta(hours=9)
+
+
+def test_zoom_gives_every_bar_of_a_short_range(admin, long_result):
+    whole = admin.json(chart(long_result, "equity")).json
+    start = whole["t"][0] + 1000 * 3600
+    data = admin.json(f"{chart(long_result, 'equity')}?from={start}&to={start + 100 * 3600}").json
+    assert data["t"] == list(range(start, start + 101 * 3600, 3600))
+    assert data["range"] == whole["range"] == [whole["t"][0], whole["t"][-1]]
+    exact = results.equity(results.bars(9_000, seed=0))[1000:1101]
+    assert data["equity"] == pytest.approx(exact.tolist(), rel=1e-6)
+
+
+def test_candles_are_joined_and_zoom_to_bars(admin, long_result):
+    data = admin.json(chart(long_result, "candles")).json
+    table = results.bars(9_000, seed=0)
+    assert len(data["t"]) <= 1_500
+    assert not data["complete"]
+    assert max(data["h"]) == pytest.approx(table.high.max(), rel=1e-8)
+    assert min(data["l"]) == pytest.approx(table.low.min(), rel=1e-8)
+    assert sum(data["v"]) == pytest.approx(table.volume.sum(), rel=1e-4)
+    assert len(data["marks"]) == 79
+    near = admin.json(f"{chart(long_result, 'candles')}?from={data['t'][0]}&to={data['t'][0] + 50 * 3600}").json
+    assert near["complete"]
+    assert len(near["t"]) == 51
+    assert near["o"] == pytest.approx(table.open[:51].tolist(), rel=1e-8)
+    kinds = {(kind, side) for _, kind, side, _ in near["marks"]}
+    assert kinds == {("entry", "buy"), ("exit", "sell")}
+    assert {mark[0] for mark in near["marks"]} <= set(near["t"])
+
+
+def test_too_many_fills_are_counted_instead_of_drawn(admin, completed):
+    data = admin.json(chart(completed(count=2_000, trades=MOST_MARKERS), "candles")).json
+    assert data["marks"] == []
+    assert data["hidden"] == 2 * MOST_MARKERS - 1
+
+
+def test_several_symbols_are_summed_and_chosen(admin, completed):
+    address = completed(symbols=["KRW-BTC", "KRW-ETH"], count=300)
+    data = admin.json(chart(address, "equity")).json
+    both = results.equity(results.bars(300, seed=0)) + results.equity(results.bars(300, seed=1))
+    assert data["equity"] == pytest.approx(both.tolist(), rel=1e-6)
+    candles = admin.json(f"{chart(address, 'candles')}?symbol=KRW-ETH").json
+    assert candles["c"] == pytest.approx(results.bars(300, seed=1).close.tolist(), rel=1e-8)
+    refused = admin.json(f"{chart(address, 'candles')}?symbol=KRW-XRP")
+    assert refused.status_code == 400
+    assert "KRW-BTC, KRW-ETH" in refused.json["detail"]
+
+
+def test_a_known_answer_is_not_sent_again(admin, long_result):
+    version = admin.get(long_result).by_id("equity-chart").get("data-version")
+    address = f"{chart(long_result, 'equity')}?v={version}"
+    first = admin.client.get(address, headers={"Accept-Encoding": "gzip"})
+    assert first.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+    tag = first.headers["ETag"]
+    assert not tag.startswith("W/")
+    again = admin.client.get(address, headers={"If-None-Match": tag, "Accept-Encoding": "gzip"})
+    assert (again.status_code, again.data) == (304, b"")
+    plain = admin.client.get(address, headers={"If-None-Match": tag.replace(":gzip", "")})
+    assert plain.status_code == 304
+    other = admin.client.get(f"{address}&from=1704100000", headers={"If-None-Match": tag})
+    assert other.status_code == 200
+    assert other.headers["ETag"] != tag
+
+
+def test_an_address_without_the_version_is_asked_for_again(admin, long_result):
+    answer = admin.client.get(chart(long_result, "equity"))
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+
+
+def test_other_bars_are_another_version(admin, long_result, bars):
+    before = admin.get(long_result).by_id("equity-chart").get("data-version")
+    bars.merge("KRW-BTC", "1h", results.bars(10, start=results.FIRST - timedelta(hours=10)))
+    assert admin.get(long_result).by_id("equity-chart").get("data-version") != before
+
+
+def test_people_in_other_zones_get_other_times(admin, trader, engine, settings, users):
+    address = f"/backtests/{results.complete(engine, settings, owner_id=None, source='sample')}"
+    ours, theirs = (who.client.get(chart(address, "equity")) for who in (admin, trader))
+    assert ours.headers["ETag"] != theirs.headers["ETag"]
+    assert ours.json["t"][0] - theirs.json["t"][0] == 9 * 3600
+
+
+def test_without_the_bars_equity_stays_and_candles_say_why(admin, long_result, settings):
+    (settings.bars_dir / "KRW-BTC_1h.parquet").unlink()
+    assert "hold" not in admin.json(chart(long_result, "equity")).json
+    gone = admin.json(chart(long_result, "candles"))
+    assert gone.status_code == 404
+    assert "not stored here any more" in gone.json["detail"]
+
+
+@pytest.mark.parametrize("query", ["from=abc", "from=nan", "to=-1", "to=1e99", "from=20&to=10", "from=inf"])
+@pytest.mark.parametrize("kind", ["equity", "candles"])
+def test_a_bad_window_is_refused(admin, completed, kind, query):
+    answer = admin.json(f"{chart(completed(), kind)}?{query}")
+    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+
+
+def test_a_window_beside_the_result_is_empty_or_said_to_be(admin, long_result):
+    assert admin.json(f"{chart(long_result, 'equity')}?to=1000").json["t"] == []
+    assert admin.json(f"{chart(long_result, 'candles')}?to=1000").status_code == 404
+
+
+def test_what_has_no_result_has_no_chart(admin, engine, users):
+    task_id = results.queue(engine, owner_id=users["ada"])
+    answer = admin.json(f"/charts/{task_id}/equity.json")
+    assert answer.status_code == 404
+    assert "queued" in answer.json["detail"]
+
+
+def test_a_damaged_result_is_said_to_be_damaged(admin, long_result, settings):
+    (path,) = settings.results_dir.glob("backtests/*/performance_curve.parquet")
+    path.write_bytes(b"PAR1 nothing of use PAR1")
+    answer = admin.json(chart(long_result, "equity"))
+    assert answer.status_code == 500
+    assert "cannot be read" in answer.json["detail"]
+    admin.get(long_result, status=500)
+    path.unlink()
+    assert admin.json(chart(long_result, "equity")).status_code == 404

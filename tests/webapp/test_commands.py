@@ -1,0 +1,64 @@
+"""`flask up`, `flask setup-link`, `flask create-user`."""
+
+import os
+import sys
+
+import pytest
+from sqlalchemy import select
+
+from storage_core.accounts import verify_password
+from storage_core.db import session_scope
+from storage_core.models import User
+from tests.webapp.conftest import PASSWORD
+
+
+def test_the_link_opens_the_set_up_page_until_there_is_an_account(app, visitor, engine):
+    runner = app.test_cli_runner()
+    answer = runner.invoke(args=["setup-link"])
+    assert answer.exit_code == 0
+    address = answer.output.strip()
+    assert address.startswith("http://127.0.0.1:8000/setup?token=")
+    assert "Create the first account" in visitor.get(address.removeprefix("http://127.0.0.1:8000")).text
+    with session_scope(engine) as session:
+        session.add(User(name="ada", password_hash="x"))
+    answer = runner.invoke(args=["setup-link"])
+    assert answer.exit_code == 1
+    assert "exists already" in answer.output
+
+
+def test_create_user_reads_the_password_from_standard_input(app, engine):
+    answer = app.test_cli_runner().invoke(args=["create-user", "Vera", "--role", "viewer"], input=f"{PASSWORD}\n")
+    assert (answer.exit_code, answer.output) == (0, "Created vera with the role viewer.\n")
+    with session_scope(engine) as session:
+        user = verify_password(session, "vera", PASSWORD)
+        assert (user.role, user.timezone) == ("viewer", "UTC")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "password", "words"),
+    [
+        (["create-user", "a b"], PASSWORD, "name is 'a b'"),
+        (["create-user", "bob"], "short", "password is 5 characters long"),
+        (["create-user", "bob", "--timezone", "Mars"], PASSWORD, "timezone is 'Mars'"),
+        (["create-user", "bob", "--role", "king"], PASSWORD, "viewer"),
+        (["create-user", "TOM"], PASSWORD, "There is an account named tom already."),
+    ],
+)
+def test_a_bad_account_is_refused(app, engine, users, arguments, password, words):
+    answer = app.test_cli_runner().invoke(args=arguments, input=f"{password}\n")
+    assert answer.exit_code != 0
+    assert words in answer.output
+    with session_scope(engine) as session:
+        assert len(session.scalars(select(User)).all()) == len(users)
+
+
+def test_up_becomes_the_supervisor(app, monkeypatch):
+    called = []
+    monkeypatch.setattr(os, "execv", lambda *arguments: called.append(arguments))
+    app.test_cli_runner().invoke(args=["up"])
+    assert called == [(sys.executable, [sys.executable, "-m", "workers.supervisor"])]
+
+
+def test_each_command_explains_itself(app):
+    for name in ("up", "setup-link", "create-user"):
+        assert app.test_cli_runner().invoke(args=[name, "--help"]).exit_code == 0

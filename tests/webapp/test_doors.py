@@ -1,0 +1,113 @@
+"""Who may do what: a login for every page, a token for every change, headers on every answer."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from flask import Flask
+
+from tests.webapp import results
+from webapp.login import OPEN_ENDPOINTS
+
+FILL = {"task_id": UUID(int=7), "name": "sma_cross", "part": "range", "filename": "css/app.css"}
+
+
+def routes(app: Flask, method: str) -> list[tuple[str, str]]:
+    """(endpoint, address) of every route that takes the method."""
+    adapter = app.url_map.bind("localhost")
+    found = []
+    for rule in app.url_map.iter_rules():
+        if method in (rule.methods or ()):
+            values = {name: FILL[name] for name in rule.arguments}
+            found.append((rule.endpoint, adapter.build(rule.endpoint, values, method=method)))
+    return found
+
+
+def test_every_page_but_the_open_ones_wants_a_login(app, visitor):
+    for endpoint, address in routes(app, "GET"):
+        with visitor.client.get(address) as answer:
+            pass
+        if endpoint in OPEN_ENDPOINTS:
+            assert answer.status_code in (200, 403), address
+        elif address.startswith(("/api/", "/charts/")):
+            assert (answer.status_code, answer.mimetype) == (401, "application/problem+json"), address
+        else:
+            assert answer.status_code == 303, address
+            assert answer.location.startswith("/login"), address
+
+
+def test_every_change_wants_a_login(app, visitor):
+    token = visitor.token()
+    for endpoint, address in routes(app, "POST"):
+        if endpoint not in OPEN_ENDPOINTS:
+            answer = visitor.client.post(address, headers={"X-CSRFToken": token})
+            assert answer.status_code == (401 if address.startswith("/api/") else 303), address
+            assert address.startswith("/api/") or answer.location.startswith("/login"), address
+
+
+def test_every_change_wants_the_token(app, admin):
+    changes = routes(app, "POST")
+    assert len(changes) >= 6
+    for _, address in changes:
+        answer = admin.client.post(address, data={"name": "ada"})
+        assert answer.status_code == 400, address
+        assert "too old or came from elsewhere" in answer.get_data(as_text=True), address
+
+
+def test_htmx_is_sent_to_the_login_as_a_whole_page(visitor):
+    headers = {"HX-Request": "true", "HX-Current-URL": "http://localhost/backtests?size=50"}
+    answer = visitor.client.get("/backtests/queue", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["HX-Redirect"] == "/login?next=/backtests"
+
+
+def test_a_viewer_may_look_and_not_run(viewer, engine, users):
+    task_id = results.queue(engine, owner_id=users["vera"])
+    assert "New backtest" not in viewer.get("/").text
+    page = viewer.get(f"/backtests/{task_id}")
+    assert not page.find("form", action=f"/backtests/{task_id}/cancel")
+    viewer.get("/backtests/new", status=403)
+    assert viewer.post("/backtests", {}).status_code == 403
+    assert viewer.post(f"/backtests/{task_id}/cancel").status_code == 403
+    assert viewer.json("/api/v1/backtests/async", {}, method="POST").status_code == 403
+    assert viewer.json(f"/api/v1/backtests/{task_id}/cancel", method="POST").status_code == 403
+
+
+TAILS = ("", "/status", "/row", "/chart", "/trades", "/setup")
+
+
+def test_other_peoples_backtests_do_not_exist(trader, admin, completed, users):
+    address = completed()
+    for tail in TAILS:
+        trader.get(address + tail, status=404)
+    task_id = address.rpartition("/")[2]
+    assert trader.post(f"{address}/cancel").status_code == 404
+    trader.get(f"/backtests/new?clone={task_id}", status=404)
+    for machine in (f"/charts/{task_id}/equity.json", f"/charts/{task_id}/candles.json", f"/api/v1/backtests/{task_id}",
+                    f"/api/v1/backtests/async/{task_id}/status"):  # fmt: skip
+        assert trader.json(machine).status_code == 404, machine
+    assert trader.json(f"/api/v1/backtests/{task_id}/cancel", method="POST").status_code == 404
+    assert task_id not in trader.get("/backtests").html
+    assert trader.json("/api/v1/backtests").json["backtests"] == []
+    admin.get(address)
+
+
+def test_unknown_ids_are_not_found(admin):
+    unknown = uuid4()
+    for tail in TAILS:
+        admin.get(f"/backtests/{unknown}{tail}", status=404)
+    admin.get("/backtests/not-an-id", status=404)
+    admin.get(f"/backtests/new?clone={unknown}", status=404)
+    admin.get("/backtests/new?clone=nonsense", status=404)
+
+
+@pytest.mark.parametrize("address", ["/login", "/healthz", "/nowhere", "/api/v1/data", "/static/css/app.css"])
+def test_headers_are_on_every_answer(admin, address):
+    with admin.client.get(address) as answer:
+        headers = answer.headers
+    policy = headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "same-origin"

@@ -1,0 +1,101 @@
+"""What the web process loads, and what a browser has to fetch."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from webapp.security import CHART_LOGO_STYLE
+
+ROOT = Path(__file__).parents[2]
+VENDOR = ROOT / "static" / "vendor"
+
+PROBE = """
+import sys
+from storage_core.settings import Settings
+from storage_core.migrate import upgrade
+from webapp import create_app
+settings = Settings.from_env({"DATA_DIR": sys.argv[1]})
+app = create_app(settings)
+HEAVY = {"numba", "pandas", "pyarrow", "alembic", "tsdownsample"}
+print(sorted({name.partition(".")[0] for name in sys.modules} & HEAVY))
+"""
+
+
+def test_at_rest_the_web_loads_no_heavy_library(tmp_path):
+    answer = subprocess.run(
+        [sys.executable, "-c", PROBE, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() in ("[]", "['alembic']")
+
+
+def test_reading_a_result_loads_neither_numba_nor_pandas(tmp_path):
+    code = PROBE + (
+        "import webapp.charts, webapp.trades, webapp.context.result, storage_core.result_files, tsdownsample\n"
+        "print(sorted({'numba', 'pandas'} & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.splitlines()[-1] == "[]"
+
+
+def weight(page, client) -> int:
+    """Bytes of a page with everything it names, compressed."""
+    total = len(gzip.compress(page.html.encode(), 6))
+    for element in page.elements:
+        address = (
+            element.get("src") if element.tag == "script" else element.get("href") if element.tag == "link" else None
+        )
+        if address:
+            with client.get(address) as answer:
+                assert answer.status_code == 200, address
+                assert "immutable" in answer.headers["Cache-Control"], address
+                total += len(gzip.compress(answer.get_data(), 6))
+    return total
+
+
+def test_pages_are_light(admin, completed):
+    address = completed(count=5_000, trades=300)
+    assert weight(admin.get("/backtests"), admin.client) < 125_000
+    assert weight(admin.get("/backtests/new"), admin.client) < 125_000
+    page = admin.get(address)
+    data = admin.client.get(page.by_id("equity-chart").get("data-src"), headers={"Accept-Encoding": "gzip"})
+    assert data.headers["Content-Encoding"] == "gzip"
+    assert weight(page, admin.client) + len(data.data) < 250_000
+
+
+def test_answers_are_compressed(admin):
+    answer = admin.client.get("/backtests/new", headers={"Accept-Encoding": "gzip, br"})
+    assert answer.headers["Content-Encoding"] in ("br", "gzip")
+    assert "Accept-Encoding" in answer.headers["Vary"]
+
+
+def test_an_old_address_of_a_static_file_is_not_kept(admin):
+    with admin.client.get("/static/css/app.css?v=000000000000") as answer:
+        assert answer.headers["Cache-Control"] == "no-cache"
+
+
+def test_the_policy_knows_the_style_that_the_chart_library_adds():
+    script = (VENDOR / "lightweight-charts.js").read_text(encoding="utf-8")
+    (style,) = re.findall(r'createElement\("style"\),this\.\w+\.innerText="([^"]+)"', script)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" == CHART_LOGO_STYLE
+
+
+def test_browser_files_are_pinned_and_come_with_their_licences():
+    package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in package["dependencies"].values())
+    lock = (ROOT / "package-lock.json").read_text(encoding="utf-8")
+    assert "resolved" not in lock
+    for file in VENDOR.iterdir():
+        if file.suffix in (".js", ".css"):
+            assert file.with_name(f"{file.name}.LICENSE").stat().st_size > 500
+            version = {"tabler.min.css": "1.6.1", "htmx.min.js": "2.0.11", "lightweight-charts.js": "5.2.1"}[file.name]
+            assert version in file.read_text(encoding="utf-8")
+    for page in (ROOT / "templates").rglob("*.html"):
+        assert "//cdn" not in page.read_text(encoding="utf-8")
