@@ -1,0 +1,43 @@
+"""From the set-up link to the chart, as a first visitor clicks it."""
+
+import re
+
+from playwright.sync_api import expect
+
+
+def test_from_the_setup_link_to_the_chart(product, wide_page):
+    page = wide_page
+    page.goto(product.setup_link)
+    page.get_by_label("Name").fill("trader")
+    page.get_by_label("Password", exact=True).fill("correct horse battery")
+    page.get_by_label("Password again").fill("correct horse battery")
+    page.get_by_role("button", name="Create the account").click()
+
+    page.get_by_role("link", name="New backtest").first.click()
+    page.locator("#strategy").select_option("volume_zone_breakout")
+    expect(page.get_by_label(re.compile("bins", re.IGNORECASE))).to_have_value("20")
+    page.get_by_label("Timeframe").select_option("1h")
+    expect(page.get_by_text("USD-BTC").first).to_be_visible()
+    choose_symbol(page, "USD-BTC")
+    page.get_by_role("button", name="Run backtest").click()
+
+    expect(page.get_by_text("Total return").first).to_be_visible(timeout=60_000)
+    for label in ("Sharpe", "Max drawdown", "Win rate", "Can I trust it?", "Assumptions"):
+        expect(page.get_by_text(label).first).to_be_visible()
+    expect(page.locator("#equity-chart canvas").first).to_be_visible()
+
+    page.get_by_role("link", name="Chart", exact=True).click()
+    expect(page.locator("#candle-chart canvas").first).to_be_visible()
+    page.get_by_role("link", name=re.compile("^Trades")).click()
+    expect(page.get_by_role("table").first).to_contain_text("time")
+
+    page.get_by_role("link", name="Backtests", exact=True).click()
+    rows = page.get_by_role("row")
+    expect(rows.filter(has_text="volume_zone_breakout").first).to_be_visible()
+    expect(rows.filter(has_text="sma_cross").first).to_be_visible()
+
+
+def choose_symbol(page, symbol):
+    box = page.get_by_role("checkbox", name=re.compile(symbol))
+    if not box.is_checked():
+        box.check()
