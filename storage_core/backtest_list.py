@@ -1,33 +1,63 @@
-"""The list of backtests: pages by keyset, so that page 1,000 costs what page 1 costs."""
+"""The list of backtests: pages by keyset, so that page 1,000 costs what page 1 costs, in any order.
+
+An order is one or two stretches of rows, each walked along one key with an index: by submit date it is one; by a
+metric it is the rows that have the metric, by its value, and then the rows that have none, newest first.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Select, select, tuple_
-from sqlalchemy.orm import Session, defer
+from sqlalchemy import ColumnElement, Select, UnaryExpression, func, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session, defer
 
-from storage_core.errors import BadCursor
+from storage_core.backtest_cursor import Place, read_cursor, write_cursor
+from storage_core.backtest_filters import COMPLETED, Filters, metric_column
+from storage_core.errors import BadFilter
 from storage_core.models import Backtest
+from storage_core.models.backtest import METRIC_COLUMNS
 
 LARGEST_PAGE = 200
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NEWEST = "-created_at"
+SORTS: tuple[str, ...] = tuple(sign + name for name in ("created_at", *METRIC_COLUMNS) for sign in ("", "-"))
+"""Orders of the list: a column, ascending, or descending with a minus sign."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows of one page, newest first. `newer` goes in `before=`, `older` in `after=`; None = there is no such page."""
+    """Rows of one page in the order asked for. `newer` goes in `before=`, `older` in `after=`; None = no such page."""
 
     rows: Sequence[Backtest]
     newer: str | None
     older: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows walked along (column, task_id), both in one direction."""
+
+    column: InstrumentedAttribute[Any]
+    descending: bool
+    where: tuple[ColumnElement[bool], ...] = ()
+
+    def walk(self, query: Select[Backtest], start: Place | None, *, back: bool) -> Select[Backtest]:
+        """The rows of this stretch beyond `start` (None: all of it), in its direction or `back`."""
+        descending = self.descending != back
+        query = query.where(*self.where)
+        if start is not None:
+            key, place = tuple_(self.column, Backtest.task_id), tuple_(start.value, start.task_id)
+            query = query.where(key < place if descending else key > place)
+        if descending:
+            return query.order_by(self._nulls(self.column.desc()), Backtest.task_id.desc())
+        return query.order_by(self._nulls(self.column.asc(), first=True), Backtest.task_id.asc())
+
+    def _nulls(self, order: UnaryExpression[Any], *, first: bool = False) -> UnaryExpression[Any]:
+        """No row here has a null, yet they must be said to lie where the index has them, or PostgreSQL would sort."""
+        if not self.column.nullable:
+            return order
+        return order.nulls_first() if first else order.nulls_last()
 
 
 def list_page(
@@ -37,43 +67,83 @@ def list_page(
     after: str | None = None,
     before: str | None = None,
     size: int = 25,
+    filters: Filters | None = None,
+    sort: str = NEWEST,
 ) -> Page:
-    """One page of backtests that are not deleted. The rows come without `metadata_` and `spec`: use `get` for those.
+    """One page of the backtests that pass `filters` (None: all that are not deleted), in the order `sort`.
 
-    Raises BadCursor. `size` is cut to 1..200.
+    `owner_id` not None = only that person's. `size` is cut to 1..200. The rows come without `metadata_` and `spec`:
+    use `get` for those. Raises BadCursor (also for a cursor of another order) and BadFilter.
     """
     size = min(max(size, 1), LARGEST_PAGE)
-    query = _visible(owner_id)
-    key = tuple_(Backtest.created_at, Backtest.task_id)
+    stretches = _stretches(sort)
+    cursor = after if before is None else before
+    start = None if cursor is None else read_cursor(cursor, sort, len(stretches))
+    query = _query(session, owner_id, filters).options(
+        defer(Backtest.metadata_, raiseload=True), defer(Backtest.spec, raiseload=True)
+    )
+    found = _fetch(session, query, stretches, start, back=before is not None, count=size + 1)
+    if not found and cursor is not None:
+        if before is None:
+            return Page([], newer=after, older=None)
+        return list_page(session, owner_id=owner_id, size=size, filters=filters, sort=sort)
+    more, rows = len(found) > size, found[:size]
     if before is not None:
-        ascending = query.where(key > _read_cursor(before)).order_by(Backtest.created_at, Backtest.task_id)
-        found = session.scalars(ascending.limit(size + 1)).all()
-        rows = list(reversed(found[:size]))
-        has_newer, has_older = len(found) > size, bool(rows)
+        rows.reverse()
+        has_newer, has_older = more, True
     else:
-        if after is not None:
-            query = query.where(key < _read_cursor(after))
-        descending = query.order_by(Backtest.created_at.desc(), Backtest.task_id.desc())
-        found = session.scalars(descending.limit(size + 1)).all()
-        rows = list(found[:size])
-        has_newer, has_older = after is not None and bool(rows), len(found) > size
-    return Page(rows, _cursor(rows[0]) if has_newer else None, _cursor(rows[-1]) if has_older else None)
+        has_newer, has_older = after is not None, more
+    newer = write_cursor(_place(rows[0], stretches), sort) if has_newer else None
+    older = write_cursor(_place(rows[-1], stretches), sort) if has_older else None
+    return Page([row for _, row in rows], newer, older)
 
 
-def _visible(owner_id: int | None) -> Select[Backtest]:
-    query = select(Backtest).where(Backtest.deleted_at.is_(None))
-    query = query.options(defer(Backtest.metadata_, raiseload=True), defer(Backtest.spec, raiseload=True))
-    return query if owner_id is None else query.where(Backtest.owner_id == owner_id)
+def count_up_to(
+    session: Session, limit: int = 1000, *, owner_id: int | None = None, filters: Filters | None = None
+) -> int:
+    """How many backtests pass `filters`, counted no further than `limit` + 1 (which stands for "more than")."""
+    some = _query(session, owner_id, filters).with_only_columns(Backtest.task_id).limit(limit + 1).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
 
 
-def _cursor(row: Backtest) -> str:
-    micros = (row.created_at - _EPOCH) // timedelta(microseconds=1)
-    return base64.urlsafe_b64encode(json.dumps([micros, row.task_id.hex]).encode()).decode().rstrip("=")
+_Found = tuple[int, Backtest]
 
 
-def _read_cursor(cursor: str) -> Any:
-    try:
-        micros, task_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return tuple_(_EPOCH + timedelta(microseconds=micros), UUID(task_id))
-    except (ValueError, TypeError, OverflowError, AttributeError, binascii.Error) as error:
-        raise BadCursor(cursor) from error
+def _query(session: Session, owner_id: int | None, filters: Filters | None) -> Select[Backtest]:
+    filters = filters or Filters()
+    if owner_id is not None:
+        filters = replace(filters, owner_id=owner_id)
+    return select(Backtest).where(*filters.conditions(session.get_bind().dialect.name))
+
+
+def _stretches(sort: str) -> list[Stretch]:
+    if sort not in SORTS:
+        raise BadFilter("sort", sort, ", ".join(SORTS))
+    name, descending = sort.removeprefix("-"), sort.startswith("-")
+    if name == "created_at":
+        return [Stretch(Backtest.created_at, descending)]
+    column = metric_column(name)
+    having = Stretch(column, descending, (COMPLETED, column.is_not(None)))
+    return [having, Stretch(Backtest.created_at, descending=True, where=(column.is_(None),))]
+
+
+def _fetch(
+    session: Session, query: Select[Backtest], stretches: list[Stretch], start: Place | None, *, back: bool, count: int
+) -> list[_Found]:
+    """The next `count` rows beyond `start`, going on into the next stretch where one ends."""
+    order = list(enumerate(stretches))
+    if start is not None:
+        order = order[: start.stretch + 1] if back else order[start.stretch :]
+    found: list[_Found] = []
+    for index, stretch in reversed(order) if back else order:
+        here = start if start is not None and start.stretch == index else None
+        rows = session.scalars(stretch.walk(query, here, back=back).limit(count - len(found)))
+        found += [(index, row) for row in rows]
+        if len(found) == count:
+            break
+    return found
+
+
+def _place(found: _Found, stretches: list[Stretch]) -> Place:
+    index, row = found
+    return Place(index, getattr(row, stretches[index].column.key), row.task_id)

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, Text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage_core.db import Base, utc_now
@@ -125,6 +125,8 @@ _index("strategy_status_newest", Backtest.strategy, Backtest.status, *_newest)
 _index("owner_newest", Backtest.owner_id, *_newest)
 _index("unfinished", Backtest.status, Backtest.created_at.desc(), where=Backtest.status != "completed")
 _index("deleted", Backtest.deleted_at, where=Backtest.deleted_at.is_not(None))
+_index("noted", *_newest, where=Backtest.note != "")
+_index("pinned", *_newest, where=Backtest.pinned == true())
 _index("sharpe", *_best, where=_completed, only="postgresql", postgresql_include=["total_return_pct"])
 _index("strategy_sharpe", Backtest.strategy, *_best, where=_completed, only="postgresql")
 _index("return", Backtest.total_return_pct, where=_completed, only="postgresql", postgresql_include=["sharpe"])
@@ -135,5 +137,6 @@ _index(
     postgresql_using="gin",
     postgresql_ops={"symbols": "jsonb_path_ops"},
 )
+_index("tags", Backtest.tags, only="postgresql", postgresql_using="gin", postgresql_ops={"tags": "jsonb_path_ops"})
 _index("sharpe_plain", *_best_sqlite, where=_completed, only="sqlite")
 _index("strategy_sharpe_plain", Backtest.strategy, *_best_sqlite, where=_completed, only="sqlite")

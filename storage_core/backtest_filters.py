@@ -1,0 +1,115 @@
+"""Which backtests a list shows: one set of filters for the page, the API and the exports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from sqlalchemy import ColumnElement, false, func, literal, or_, select, true
+from sqlalchemy.orm import InstrumentedAttribute
+
+from storage_core.db import JsonB
+from storage_core.errors import BadFilter
+from storage_core.models import STATUSES, Backtest
+from storage_core.models.backtest import METRIC_COLUMNS
+
+Range = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What must hold for a row to be listed; an empty field asks for nothing.
+
+    A row must have one of the `strategies`, `statuses`, `timeframes` and `sources`, hold one of the `symbols` and all
+    of the `tags`. `submitted_from` <= created_at < `submitted_to`; the tested period lies within `period_from` and
+    `period_to`; each metric (stored name) within its (lowest, highest), both inclusive; `text` stands in the note.
+    """
+
+    owner_id: int | None = None
+    strategies: Sequence[str] = ()
+    statuses: Sequence[str] = ()
+    symbols: Sequence[str] = ()
+    timeframes: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    sources: Sequence[str] = ()
+    pinned: bool | None = None
+    submitted_from: datetime | None = None
+    submitted_to: datetime | None = None
+    period_from: date | None = None
+    period_to: date | None = None
+    metrics: Mapping[str, Range] = field(default_factory=dict)
+    text: str = ""
+    deleted: bool = False
+
+    def conditions(self, dialect: str) -> list[ColumnElement[bool]]:
+        """The conditions for the database of this `dialect` ("postgresql" or "sqlite"). Raises BadFilter."""
+        if unknown := [status for status in self.statuses if status not in STATUSES]:
+            raise BadFilter("status", unknown[0], ", ".join(STATUSES))
+        deleted = Backtest.deleted_at
+        found: list[ColumnElement[bool]] = [deleted.is_not(None) if self.deleted else deleted.is_(None)]
+        found += _one_of(Backtest.owner_id, () if self.owner_id is None else (self.owner_id,))
+        found += _one_of(Backtest.strategy, self.strategies)
+        found += _one_of(Backtest.status, [_inline(status) for status in self.statuses])
+        found += _one_of(Backtest.timeframe, self.timeframes)
+        found += _one_of(Backtest.source, self.sources)
+        if self.symbols:
+            found.append(or_(*(_holds(Backtest.symbols, symbol, dialect) for symbol in self.symbols)))
+        found += [_holds(Backtest.tags, tag, dialect) for tag in self.tags]
+        if self.pinned is not None:
+            found.append(Backtest.pinned == (true() if self.pinned else false()))
+        found += _within(Backtest.created_at, self.submitted_from, None)
+        if self.submitted_to is not None:
+            found.append(Backtest.created_at < self.submitted_to)
+        found += _within(Backtest.start_date, self.period_from, None) + _within(Backtest.end_date, None, self.period_to)
+        for name, (lowest, highest) in self.metrics.items():
+            found += _metric_within(name, lowest, highest)
+        if text := self.text.strip().replace("\x00", ""):
+            # Few rows have a note, and those have an index: the first condition is what lets it be used.
+            found += [Backtest.note != _inline(""), Backtest.note.icontains(text, autoescape=True)]
+        return found
+
+
+def metric_column(name: str) -> InstrumentedAttribute[float | None]:
+    """The column of a metric by its stored name; raises BadFilter."""
+    if name not in METRIC_COLUMNS:
+        raise BadFilter("metric", name, ", ".join(METRIC_COLUMNS))
+    column: InstrumentedAttribute[float | None] = getattr(Backtest, name)
+    return column
+
+
+def _inline(value: str) -> ColumnElement[str]:
+    """Text that stands in the statement itself: a plan for any parameter could not use a partial index."""
+    return literal(value, literal_execute=True)
+
+
+COMPLETED: ColumnElement[bool] = Backtest.status == _inline("completed")
+"""Only completed rows have metrics; saying so lets the partial indexes be used."""
+
+
+def _one_of(column: InstrumentedAttribute[object], values: Sequence[object]) -> list[ColumnElement[bool]]:
+    if len(values) == 1:
+        return [column == values[0]]  # an equality lets an index that goes on with created_at keep the order
+    return [column.in_(values)] if values else []
+
+
+def _within(column: InstrumentedAttribute[object], lowest: object, highest: object) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [] if lowest is None else [column >= lowest]
+    return found if highest is None else [*found, column <= highest]
+
+
+def _metric_within(name: str, lowest: float | None, highest: float | None) -> list[ColumnElement[bool]]:
+    for bound in (lowest, highest):
+        if bound is not None and math.isnan(bound):
+            raise BadFilter(name, bound, "numbers")
+    column = metric_column(name)
+    return [COMPLETED, *_within(column, lowest, highest)]
+
+
+def _holds(column: InstrumentedAttribute[list[str]], value: str, dialect: str) -> ColumnElement[bool]:
+    """Whether a JSON list holds a text."""
+    if dialect == "postgresql":
+        return column.op("@>")(literal([value], JsonB))
+    each = func.json_each(column).table_valued("value")
+    return select(true()).select_from(each).where(each.c.value == value).exists()

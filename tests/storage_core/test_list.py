@@ -1,0 +1,265 @@
+"""The list: pages that neither lose nor repeat a row, in every order, under every filter."""
+
+import base64
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, insert
+from sqlalchemy.exc import InvalidRequestError
+
+from storage_core import backtests
+from storage_core.backtest_filters import Filters
+from storage_core.backtest_list import SORTS, count_up_to, list_page
+from storage_core.db import session_scope
+from storage_core.errors import BadCursor, BadFilter
+from storage_core.models import Backtest
+from tests.storage_core.examples import spec
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def made(number: int, **values: Any) -> dict[str, Any]:
+    """A row as it is stored."""
+    return {
+        "task_id": uuid.UUID(int=(number * 7919) % 1000),
+        "strategy": "sma_cross",
+        "symbols": ["KRW-BTC"],
+        "timeframe": "1h",
+        "start_date": date(2024, 1, 1),
+        "end_date": date(2024, 2, 1),
+        "status": "completed",
+        "source": "web",
+        "params": {},
+        "spec": spec(),
+        "created_at": NOON + timedelta(minutes=number // 3),  # three at a time have the very same instant
+        **values,
+    }
+
+
+def fill(engine: Engine, rows: list[dict[str, Any]]) -> list[uuid.UUID]:
+    with session_scope(engine) as session:
+        for row in rows:
+            session.execute(insert(Backtest).values(**row))
+    return [row["task_id"] for row in rows]
+
+
+def pages(engine: Engine, *, size: int, back: bool = False, **question: Any) -> Iterator[list[uuid.UUID]]:
+    """Page after page to the end; `back`: to the end, and then page by page back to the start."""
+    cursor: dict[str, Any] = {}
+    while True:
+        with session_scope(engine) as session:
+            page = list_page(session, size=size, **cursor, **question)
+        if not back:
+            yield [row.task_id for row in page.rows]
+        if page.older is None:
+            break
+        cursor = {"after": page.older}
+    while back:
+        yield [row.task_id for row in page.rows]
+        if page.newer is None:
+            return
+        with session_scope(engine) as session:
+            page = list_page(session, size=size, before=page.newer, **question)
+
+
+@pytest.fixture
+def forty(engine: Engine) -> list[dict[str, Any]]:
+    """Rows with equal instants, equal metrics and missing metrics."""
+    dice = random.Random(7)  # noqa: S311
+    values = [None, -1.5, 0.0, 0.1 + 0.2, 2.0, 2.0, 1e300]
+    rows = [
+        made(number, sharpe=dice.choice(values), trade_count=dice.choice([None, 0, 3, 3]), status=status)
+        for number, status in enumerate(["completed"] * 32 + ["queued", "failed"] * 4)
+    ]
+    for row in rows[32:]:
+        row["sharpe"] = row["trade_count"] = None
+    fill(engine, rows)
+    return rows
+
+
+def expected(rows: list[dict[str, Any]], sort: str) -> list[uuid.UUID]:
+    name, down = sort.removeprefix("-"), sort.startswith("-")
+    having = sorted((row for row in rows if row[name] is not None), key=lambda row: (row[name], row["task_id"]))
+    rest = sorted((row for row in rows if row[name] is None), key=lambda row: (row["created_at"], row["task_id"]))
+    return [row["task_id"] for row in (having[::-1] if down else having) + rest[::-1]]
+
+
+@pytest.mark.parametrize("sort", ["-created_at", "created_at", "-sharpe", "sharpe", "-trade_count", "trade_count"])
+@pytest.mark.parametrize("size", [1, 7, 40, 200])
+def test_every_order_both_ways(engine: Engine, forty: list[dict[str, Any]], sort: str, size: int) -> None:
+    right = expected(forty, sort)
+    assert [task_id for page in pages(engine, size=size, sort=sort) for task_id in page] == right
+    back = list(pages(engine, size=size, sort=sort, back=True))
+    assert [task_id for page in reversed(back) for task_id in page] == right
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_every_offered_order_works(engine: Engine, sort: str) -> None:
+    fill(engine, [made(number) for number in range(3)])
+    assert sum(len(page) for page in pages(engine, size=2, sort=sort)) == 3
+
+
+def test_rows_that_come_and_go_in_between(engine: Engine) -> None:
+    """Somebody submits and deletes while a person turns pages: no other row is missed or seen twice."""
+    ids = fill(engine, [made(number) for number in range(30)])
+    with session_scope(engine) as session:
+        first = list_page(session, size=10)
+    fill(engine, [made(number, created_at=NOON + timedelta(days=1)) for number in range(100, 105)])
+    fill(engine, [made(200, created_at=NOON + timedelta(minutes=5))])  # between rows of a later page
+    with session_scope(engine) as session:
+        session.delete(session.get_one(Backtest, first.rows[-1].task_id))  # the row that the cursor names
+    with session_scope(engine) as session:
+        second = list_page(session, size=10, after=first.older)
+        third = list_page(session, size=20, after=second.older)
+        seen = [row.task_id for page in (first, second, third) for row in page.rows]
+        assert len(seen) == len(set(seen))
+        assert set(ids) <= set(seen)
+        back = list_page(session, size=10, before=second.newer)
+        assert [row.task_id for row in back.rows[1:]] == [row.task_id for row in first.rows[:9]]
+        newest = list_page(session, size=10, before=back.newer)
+        assert (len(newest.rows), newest.newer) == (4, None)
+
+
+def test_beyond_the_ends(engine: Engine) -> None:
+    fill(engine, [made(number) for number in range(4)])
+    with session_scope(engine) as session:
+        page = list_page(session, size=2)
+        last = list_page(session, size=2, after=page.older)
+        assert (len(last.rows), last.older) == (2, None)
+        for row in last.rows:
+            row.deleted_at = NOON
+        session.flush()
+        empty = list_page(session, size=2, after=page.older)
+        assert (list(empty.rows), empty.older) == ([], None)
+        assert len(list_page(session, size=2, before=empty.newer).rows) == 1
+        first = list_page(session, size=2, before=last.newer)
+        for row in first.rows:
+            row.deleted_at = NOON
+        session.flush()
+        assert list(list_page(session, before=last.newer).rows) == []
+
+
+def test_an_empty_list(engine: Engine) -> None:
+    with session_scope(engine) as session:
+        page = list_page(session)
+        assert (list(page.rows), page.newer, page.older) == ([], None, None)
+
+
+@pytest.mark.parametrize("size", [-5, 0, 10_000])
+def test_the_size_is_kept_within_bounds(engine: Engine, size: int) -> None:
+    fill(engine, [made(number) for number in range(3)])
+    with session_scope(engine) as session:
+        assert len(list_page(session, size=size).rows) == (3 if size > 0 else 1)
+
+
+def _written(*parts: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "x", "!!!", "a" * 5000, "ÄÖ", _written(), _written("-created_at", 0, "t", "1", uuid.uuid4().hex),
+     _written("-sharpe", 0, "n", 1.0, uuid.uuid4().hex), _written("-created_at", 1, "t", 1, uuid.uuid4().hex),
+     _written("-created_at", 0, "t", 10**30, uuid.uuid4().hex), _written("-created_at", 0, "t", 1, "no id"),
+     _written("-created_at", 0, "n", 1, uuid.uuid4().hex), _written("-created_at", 0, "t", True, uuid.uuid4().hex),
+     _written("-created_at", [], "t", 1, uuid.uuid4().hex), _written("-created_at", 0, "t", 1, 5)],
+)  # fmt: skip
+def test_made_up_cursors_are_refused(engine: Engine, cursor: str) -> None:
+    with session_scope(engine) as session:
+        for question in ({"after": cursor}, {"before": cursor}):
+            with pytest.raises(BadCursor):
+                list_page(session, **question)
+
+
+def test_a_row_of_the_list_is_light(engine: Engine) -> None:
+    fill(engine, [made(1, sparkline=[1.0, 2.0], lookahead_ok=True)])
+    with session_scope(engine) as session:
+        row = list_page(session).rows[0]
+        assert (row.sparkline, row.lookahead_ok, row.params) == ([1.0, 2.0], True, {})
+        with pytest.raises(InvalidRequestError):
+            _ = row.metadata_
+        assert backtests.get(session, row.task_id).metadata_ == {}
+
+
+RANGES = [
+    made(0, strategy="rsi_reversion", sharpe=2.0, total_return_pct=-5.0),
+    made(1, symbols=["KRW-ETH", "KRW-BTC"], sharpe=1.0, total_return_pct=50.0, tags=["trend", "keep"]),
+    made(2, symbols=["KRW-ETH"], timeframe="1d", pinned=True, tags=["trend"], source="api"),
+    made(3, note="50% better_than BTC\\", status="failed", created_at=NOON + timedelta(days=2)),
+    made(4, note="Überraschung", start_date=date(2020, 1, 1), end_date=date(2020, 6, 1), status="queued"),
+    made(5, deleted_at=NOON, sharpe=9.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("filters", "numbers"),
+    [
+        ({}, {0, 1, 2, 3, 4}),
+        ({"strategies": ["rsi_reversion"]}, {0}),
+        ({"strategies": ["rsi_reversion", "sma_cross"]}, {0, 1, 2, 3, 4}),
+        ({"strategies": ["nothing"]}, set()),
+        ({"statuses": ["failed", "queued"]}, {3, 4}),
+        ({"symbols": ["KRW-ETH"]}, {1, 2}),
+        ({"symbols": ["KRW-ETH", "KRW-BTC"]}, {0, 1, 2, 3, 4}),
+        ({"symbols": ["KRW"]}, set()),
+        ({"timeframes": ["1d"]}, {2}),
+        ({"tags": ["trend"]}, {1, 2}),
+        ({"tags": ["trend", "keep"]}, {1}),
+        ({"sources": ["api"]}, {2}),
+        ({"pinned": True}, {2}),
+        ({"pinned": False}, {0, 1, 3, 4}),
+        ({"submitted_from": NOON + timedelta(minutes=1)}, {3, 4}),
+        ({"submitted_from": NOON, "submitted_to": NOON + timedelta(minutes=1)}, {0, 1, 2}),
+        ({"period_to": date(2020, 6, 1)}, {4}),
+        ({"period_from": date(2024, 1, 1)}, {0, 1, 2, 3}),
+        ({"metrics": {"sharpe": (1.0, None)}}, {0, 1}),
+        ({"metrics": {"sharpe": (None, 1.0)}}, {1}),
+        ({"metrics": {"sharpe": (1.0, 2.0), "total_return_pct": (0.0, None)}}, {1}),
+        ({"metrics": {"sharpe": (None, None)}}, {0, 1, 2}),
+        ({"text": "BETTER"}, {3}),
+        ({"text": "50% better_than"}, {3}),
+        ({"text": "btc\\"}, {3}),
+        ({"text": "%"}, {3}),
+        ({"text": "r_s"}, set()),
+        ({"text": "  "}, {0, 1, 2, 3, 4}),
+        ({"text": "raschung\x00"}, {4}),
+        ({"deleted": True}, {5}),
+        ({"owner_id": 77}, set()),
+        ({"symbols": ["KRW-ETH"], "pinned": True, "timeframes": ["1d"], "tags": ["trend"]}, {2}),
+    ],
+)
+def test_filters(engine: Engine, filters: dict[str, Any], numbers: set[int]) -> None:
+    ids = fill(engine, RANGES)
+    for sort in ("-created_at", "-sharpe"):
+        found = [task_id for page in pages(engine, size=2, filters=Filters(**filters), sort=sort) for task_id in page]
+        assert {ids.index(task_id) for task_id in found} == numbers
+        assert len(found) == len(numbers)
+    with session_scope(engine) as session:
+        assert count_up_to(session, filters=Filters(**filters)) == len(numbers)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ({"sort": "note"}, "sort is 'note'; allowed: created_at, -created_at"),
+        ({"sort": "--sharpe"}, "sort is"),
+        ({"filters": Filters(statuses=["done"])}, "status is 'done'; allowed: queued, running"),
+        ({"filters": Filters(metrics={"password_hash": (0, 1)})}, "metric is 'password_hash'"),
+        ({"filters": Filters(metrics={"sharpe": (float("nan"), None)})}, "sharpe is nan; allowed: numbers"),
+    ],
+)
+def test_unknown_filters_and_orders_are_named(engine: Engine, question: dict[str, Any], said: str) -> None:
+    with session_scope(engine) as session, pytest.raises(BadFilter, match=said):
+        list_page(session, **question)
+
+
+def test_counting_stops_early(engine: Engine) -> None:
+    fill(engine, [made(number) for number in range(12)])
+    with session_scope(engine) as session:
+        assert count_up_to(session, 5) == 6
+        assert count_up_to(session, 12) == count_up_to(session) == 12
