@@ -10,8 +10,8 @@ Times come from the caller's clock (`now`); machines that share a database must 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 from uuid import UUID, uuid4
@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
+from storage_core import fair_queue
 from storage_core.backtest_list import Page, list_page
 from storage_core.db import utc_now
 from storage_core.errors import BacktestNotFound, ClaimLost, NotCancellable
@@ -27,9 +28,9 @@ from storage_core.models import Backtest
 from storage_core.models.backtest import SOURCES
 
 __all__ = [
-    "MAX_ATTEMPTS", "Beat", "Claim", "Page", "add_event", "cancel", "claim", "completion", "counts", "create", "events",
-    "fail", "finish", "get", "heartbeat", "list_page", "look", "mark_cancelled", "mark_sent", "release", "requeue_lost",
-    "set_progress", "waiting",
+    "MAX_ATTEMPTS", "Beat", "Claim", "Page", "add_event", "cancel", "claim", "claim_next", "completion", "counts",
+    "create", "events", "fail", "finish", "get", "heartbeat", "list_page", "look", "mark_cancelled",
+    "mark_sent", "release", "requeue_lost", "revive", "set_progress", "waiting",
 ]  # fmt: skip
 
 Beat: TypeAlias = Literal["ok", "cancel", "lost"]
@@ -49,6 +50,8 @@ class Claim:
     attempt: int
     spec: Mapping[str, Any]
     worker: str = ""
+    source: str = field(default="", compare=False)
+    tries: int = field(default=1, compare=False)  # attempts that count, this one included
 
 
 def create(
@@ -58,11 +61,13 @@ def create(
     owner_id: int | None,
     source: str,
     task_id: UUID | None = None,
+    metadata: Mapping[str, Any] | None = None,
     now: datetime | None = None,
 ) -> Backtest:
     """Insert a queued backtest for `spec` (the full mapping of `spec_to_dict`). The id is known before the commit.
 
-    `task_id` None = a new one; a given one that exists already is an IntegrityError.
+    `task_id` None = a new one; a given one that exists already is an IntegrityError. `metadata` is what its row
+    says until the result's own metadata takes its place.
     """
     if source not in SOURCES:
         raise ValueError(f"source is {source!r}; allowed: {', '.join(SOURCES)}")
@@ -79,9 +84,11 @@ def create(
         status="queued",
         owner_id=owner_id,
         source=source,
+        metadata_=dict(metadata or {}),
         created_at=now,
         updated_at=now,
         queued_at=now,
+        **fair_queue.place(session, owner_id=owner_id, spec=spec, now=now),
     )
     session.add(backtest)
     session.flush()
@@ -99,25 +106,28 @@ def get(session: Session, task_id: UUID) -> Backtest:
 
 def claim(session: Session, task_id: UUID, *, worker: str, now: datetime | None = None) -> Claim | None:
     """Take a queued backtest for `worker`: running, next attempt. None = somebody else has it, or it has ended."""
+    return _claim(session, Backtest.task_id == task_id, worker, now or utc_now())
+
+
+def claim_next(session: Session, *, worker: str, now: datetime | None = None) -> Claim | None:
+    """Take the queued backtest whose turn it is (`fair_queue`); None = none is waiting."""
     now = now or utc_now()
+    return _claim(session, Backtest.task_id == fair_queue.next_in_line(now), worker, now)
+
+
+def _claim(session: Session, where: ColumnElement[bool], worker: str, now: datetime) -> Claim | None:
+    running = {"status": "running", "started_at": now, "heartbeat_at": now, "progress": 0.0, "phase": ""}
     taken = session.execute(
         update(Backtest)
-        .where(Backtest.task_id == task_id, Backtest.status == "queued")
-        .values(
-            status="running",
-            attempt=Backtest.attempt + 1,
-            started_at=now,
-            heartbeat_at=now,
-            progress=0.0,
-            phase="",
-        )
-        .returning(Backtest.attempt, Backtest.spec),
+        .where(where, Backtest.status == "queued")
+        .values(attempt=Backtest.attempt + 1, **running)
+        .returning(Backtest.task_id, Backtest.attempt, Backtest.spec, Backtest.source, Backtest.excused),
         execution_options=_PLAIN,
     ).one_or_none()
     if taken is None:
         return None
-    add_event(session, task_id, "claimed", attempt=taken.attempt, actor=worker, now=now)
-    return Claim(task_id, taken.attempt, taken.spec, worker)
+    add_event(session, taken.task_id, "claimed", attempt=taken.attempt, actor=worker, now=now)
+    return Claim(taken.task_id, taken.attempt, taken.spec, worker, taken.source, taken.attempt - taken.excused)
 
 
 def heartbeat(session: Session, claim: Claim, *, now: datetime | None = None) -> Beat:
@@ -191,19 +201,21 @@ def release(
     *,
     reason: str,
     delay: timedelta = timedelta(0),
+    excused: bool = False,
     now: datetime | None = None,
 ) -> None:
     """Give the backtest back to the queue (an error worth a retry, a graceful stop); raises ClaimLost.
 
-    A backtest that a person wanted to stop is cancelled instead. `delay` holds back `waiting`, for a backoff.
+    A backtest that a person wanted to stop is cancelled instead. Nobody claims it by its turn before `delay` is over,
+    for a backoff. `excused`: the attempt does not count against the most there may be.
     """
     now, reason = now or utc_now(), _clean(reason)
     if _changed(session, _held(claim) & Backtest.cancel_requested_at.is_not(None), _cancelled(now)):
         kind = "cancelled"
     else:
-        _write(session, claim, _queued(now + delay))
+        _write(session, claim, {**_queued(now + delay), "excused": Backtest.excused + int(excused)})
         kind = "released"
-    detail = {"reason": reason}
+    detail = {"reason": reason, "again_in_seconds": delay.total_seconds(), "counts": not excused}
     add_event(session, claim.task_id, kind, attempt=claim.attempt, actor=claim.worker, detail=detail, now=now)
 
 
@@ -220,11 +232,12 @@ def cancel(session: Session, task_id: UUID, *, by: str, now: datetime | None = N
     row = Backtest.task_id == task_id
     asked = {"cancel_requested_at": func.coalesce(Backtest.cancel_requested_at, now)}
     for _ in range(_CANCEL_TRIES):  # it may be claimed, or given back, between the two looks
-        if _changed(session, row & (Backtest.status == "queued"), _cancelled(now) | {"cancel_requested_at": now}):
-            add_event(session, task_id, "cancelled", actor=by, now=now)
+        waiting = row & (Backtest.status == "queued")
+        if changed := _change_all(session, waiting, _cancelled(now) | {"cancel_requested_at": now}):
+            add_events(session, changed, "cancelled", actor=by, now=now)
             return get(session, task_id)
-        if _changed(session, row & (Backtest.status == "running"), asked):
-            add_event(session, task_id, "cancel_requested", actor=by, now=now)
+        if changed := _change_all(session, row & (Backtest.status == "running"), asked):
+            add_events(session, changed, "cancel_requested", actor=by, now=now)
             return get(session, task_id)
     raise NotCancellable(task_id, get(session, task_id).status)
 
@@ -234,12 +247,13 @@ def requeue_lost(
     *,
     silent_for: timedelta = timedelta(seconds=15),
     max_attempts: int = MAX_ATTEMPTS,
+    on_failed: Callable[[UUID, int], None] = lambda task_id, attempt: None,
     now: datetime | None = None,
 ) -> list[UUID]:
     """Take back running backtests whose heart stopped `silent_for` ago; returns those queued again, to be sent.
 
-    One that a person wanted to stop is cancelled; one that lost its worker `max_attempts` times fails with the code
-    worker_lost.
+    One that a person wanted to stop is cancelled; one whose last of `max_attempts` this was fails with the code
+    worker_lost, and `on_failed` hears its attempt.
     """
     now = now or utc_now()
     lost = and_(Backtest.status == "running", Backtest.heartbeat_at < now - silent_for)
@@ -248,7 +262,7 @@ def requeue_lost(
     add_events(session, cancelled, "cancelled", actor="clock", detail=silence, now=now)
     failed = _change_all(
         session,
-        lost & (Backtest.attempt >= max_attempts),
+        lost & (Backtest.attempt - Backtest.excused >= max_attempts),
         {
             "status": "failed",
             "finished_at": now,
@@ -258,9 +272,31 @@ def requeue_lost(
         },
     )
     add_events(session, failed, "failed", actor="clock", detail={"code": WORKER_LOST, **silence}, now=now)
+    for task_id, attempt in failed:
+        on_failed(task_id, attempt or 0)
     queued = _change_all(session, lost, _queued(now))
     add_events(session, queued, "requeued", actor="clock", detail=silence, now=now)
     return [task_id for task_id, _ in queued]
+
+
+def revive(session: Session, task_id: UUID, *, by: str, now: datetime | None = None) -> bool:
+    """Put a failed backtest back in line with all its attempts to come; False when it is not failed (any more)."""
+    now = now or utc_now()
+    known = session.execute(select(Backtest.owner_id, Backtest.spec).where(Backtest.task_id == task_id)).one_or_none()
+    if known is None:
+        return False
+    fresh = {
+        **_queued(now),
+        **fair_queue.place(session, owner_id=known.owner_id, spec=known.spec, now=now),
+        "excused": Backtest.attempt,
+        "error_code": None,
+        "error_message": None,
+        "finished_at": None,
+        "cancel_requested_at": None,
+    }
+    changed = _change_all(session, (Backtest.task_id == task_id) & (Backtest.status == "failed"), fresh)
+    add_events(session, changed, "retried", actor=by, now=now)
+    return bool(changed)
 
 
 def waiting(

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from storage_core.db import Base, utc_now
 
 STATUSES = ("queued", "running", "completed", "failed", "cancelled")
-SOURCES = ("web", "api", "schedule", "sweep", "legacy", "sample", "command")
+SOURCES = ("web", "api", "schedule", "sweep", "legacy", "sample", "command", "verify")
 
 
 def metric() -> Mapped[float | None]:
@@ -25,7 +25,9 @@ class Backtest(Base):
 
     `spec` holds the whole resolved request, `params` its strategy part. `sparkline` and `lookahead_ok` repeat what
     `metadata_` also says: they are columns of their own because the list page shows them and must not read the
-    heavy `metadata_`. `queued_at` is when it began to wait, `sent_at` when its message last went to the queue.
+    heavy `metadata_`. `queued_at` is when it began to wait, `sent_at` when its message last went to the queue,
+    `lane` and `turn` its place in line (`fair_queue`). `attempt` only ever grows: it tells an old attempt from its
+    successor; `excused` of the attempts do not count against the most there may be.
     """
 
     __tablename__ = "backtest_results"
@@ -52,7 +54,10 @@ class Backtest(Base):
     pinned: Mapped[bool] = mapped_column(default=False)
     tags: Mapped[list[str]] = mapped_column(default=list)
 
+    lane: Mapped[str] = mapped_column(String(10), default="short", server_default="short")
+    turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     attempt: Mapped[int] = mapped_column(default=0)
+    excused: Mapped[int] = mapped_column(default=0, server_default="0")
     progress: Mapped[float] = mapped_column(Double, default=0.0)
     phase: Mapped[str] = mapped_column(String(40), default="")
     queued_at: Mapped[datetime] = mapped_column(default=utc_now)
@@ -124,6 +129,9 @@ _index("newest", *_newest)
 _index("strategy_status_newest", Backtest.strategy, Backtest.status, *_newest)
 _index("owner_newest", Backtest.owner_id, *_newest)
 _index("unfinished", Backtest.status, Backtest.created_at.desc(), where=Backtest.status != "completed")
+_index("turn", Backtest.turn, Backtest.queued_at, where=Backtest.status == "queued")
+_index("flow", Backtest.owner_id, Backtest.lane, Backtest.turn, where=Backtest.status == "queued")
+_index("run_key", Backtest.run_key, where=Backtest.run_key.is_not(None))
 _index("deleted", Backtest.deleted_at, where=Backtest.deleted_at.is_not(None))
 _index("noted", *_newest, where=Backtest.note != "")
 _index("pinned", *_newest, where=Backtest.pinned == true())
