@@ -54,6 +54,11 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("LOG_FORMAT", "console", "console for people, json for machines."),
     Variable("STRATEGIES_DIR", "", "Folder of your own strategies, one Python file each. Only workers load them."),
     Variable("WORKER_PROCESSES", "", "Worker processes, 1 to 256. Empty: one per processor."),
+    Variable(
+        "BACKTEST_TIME_LIMIT",
+        "3600",
+        "Seconds one attempt of a backtest may take, 1 to 604800; then it fails with the code time_limit.",
+    ),
     Variable("RESULTS_URI", "{DATA_DIR}/results", "Where results are kept: a folder, or s3://bucket/prefix."),
     Variable(
         "RESULTS_CACHE_MB",
@@ -90,6 +95,7 @@ class Settings:
     log_format: str = "console"
     strategies_dir: Path | None = None
     worker_processes: int = 1
+    backtest_time_limit: int = 3600
     results_uri: str | None = None
     results_cache_mb: int = 1024
     s3: S3Access = field(default_factory=S3Access)
@@ -115,6 +121,7 @@ class Settings:
             worker_processes=_whole_number(
                 "WORKER_PROCESSES", values.get("WORKER_PROCESSES") or str(os.cpu_count() or 1), 1, 256
             ),
+            backtest_time_limit=_whole_number("BACKTEST_TIME_LIMIT", values.get("BACKTEST_TIME_LIMIT"), 1, 604_800),
             results_uri=_results_uri(values.get("RESULTS_URI"), data_dir),
             results_cache_mb=_whole_number("RESULTS_CACHE_MB", values.get("RESULTS_CACHE_MB"), 1, 1_000_000),
             s3=_s3_access(values),
