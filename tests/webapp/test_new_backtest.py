@@ -13,6 +13,7 @@ from storage_core.db import session_scope
 from storage_core.models import Backtest
 from tests.services import running_valkey
 from tests.webapp import results
+from tests.webapp.page import Page
 from webapp.forms import default_values, raw_spec, values_from_spec
 from workers.queue import QUEUE_BACKTESTS, make_broker
 
@@ -181,15 +182,13 @@ def test_without_a_queue_the_backtest_waits_in_the_database(trader, bars, engine
         ({"annual_days": "400"}, "annual-days", "from 1 to 366"),
     ],
 )
-@pytest.mark.parametrize("htmx", [True, False])
-def test_what_is_wrong_stands_beside_its_field(trader, bars, engine, change, field, words, htmx):
-    answer = trader.post("/backtests", {**FORM, **change}, htmx=htmx)
-    assert answer.status_code == 422
-    from tests.webapp.page import Page
-
-    page = Page(answer.get_data(as_text=True))
-    assert words in page.error_of(field), page.text
-    assert page.whole is not htmx
+def test_what_is_wrong_stands_beside_its_field(trader, bars, engine, change, field, words):
+    for htmx in (True, False):
+        answer = trader.post("/backtests", {**FORM, **change}, htmx=htmx)
+        assert answer.status_code == 422
+        page = Page(answer.get_data(as_text=True))
+        assert words in page.error_of(field), page.text
+        assert page.whole is not htmx
     assert count(engine) == 0
 
 
