@@ -83,6 +83,17 @@ class Product:
                 continue
         return [process for process in found if process.pid != os.getpid()]
 
+    def find(self, part: str) -> list[psutil.Process]:
+        """Its living processes with `part` in their command line, oldest first."""
+        found = []
+        for process in self.family():
+            try:
+                if part in " ".join(process.cmdline()):
+                    found.append((process.create_time(), process.pid, process))
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+        return [process for _, _, process in sorted(found)]
+
     def press_ctrl_c(self, *, seconds: float = 40) -> int:
         self.process.send_signal(signal.SIGINT)
         status = self.process.wait(timeout=seconds)

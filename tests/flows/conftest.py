@@ -37,7 +37,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 
 @pytest.fixture
 def wide_page(browser: Browser, product: Product) -> Iterator[Page]:
-    """A page of 1440 x 900; any error in its console fails the test."""
+    """A page of 1440 x 900; any error in its console fails the test, but for the browser's own note of a 422."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=product.url)
     page = context.new_page()
     complaints: list[str] = []
@@ -45,4 +45,4 @@ def wide_page(browser: Browser, product: Product) -> Iterator[Page]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page
     context.close()
-    assert complaints == []
+    assert [text for text in complaints if "status of 422" not in text] == []

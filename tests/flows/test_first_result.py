@@ -27,7 +27,7 @@ def test_from_the_setup_link_to_the_chart(product, wide_page):
     expect(page.locator("#equity-chart canvas").first).to_be_visible()
 
     page.get_by_role("link", name="Chart", exact=True).click()
-    expect(page.locator("#candle-chart canvas").first).to_be_visible()
+    expect(page.locator("#candles-chart canvas").first).to_be_visible()
     page.get_by_role("link", name=re.compile("^Trades")).click()
     expect(page.get_by_role("table").first).to_contain_text("time")
 
@@ -41,3 +41,25 @@ def choose_symbol(page, symbol):
     box = page.get_by_role("checkbox", name=re.compile(symbol))
     if not box.is_checked():
         box.check()
+
+
+def test_a_wrong_value_is_answered_beside_its_field(product, wide_page):
+    page = wide_page
+    log_in(page)
+    page.goto("/backtests/new")
+    page.locator("#strategy").select_option("sma_cross")
+    slow = page.get_by_label("Slow average (bars)")
+    slow.fill("5")
+    choose_symbol(page, "USD-BTC")
+    page.get_by_role("button", name="Run backtest").click()
+    expect(page.get_by_role("alert").first).to_contain_text("Nothing has been submitted")
+    expect(page.get_by_text("must be less than slow (5)")).to_be_visible()
+    expect(slow).to_have_value("5")
+    assert page.url.endswith("/backtests/new")
+
+
+def log_in(page):
+    page.goto("/login")
+    page.get_by_label("Name").fill("trader")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Log in").click()
