@@ -37,9 +37,10 @@ def check_lookahead(
     """Recompute the strategy's signals with the future cut off, at a bounded number of places, and compare.
 
     `wishes`: Simulation.wishes of a run over these bars, computed here when left out. Half of the cuts fall right
-    behind a bar with a signal, because a signal that owes itself to the future is missing there; the others are
-    spread evenly. A cut early in the run compares the bars up to it with the whole run. A cut deep in a long run
-    would cost too many bars: it compares a window that ends there with the same window and 64 more bars.
+    behind a bar whose wish differs from the one before, because a signal that owes itself to the future is missing
+    there; the others are spread evenly. A cut early in the run compares the bars up to it with the whole run. A cut
+    deep in a long run would cost too many bars: it compares a window that ends there with the same window and 64
+    more bars.
     """
     clean = validate_bars(bars) if wishes is None else typed_bars(bars)
     strategy = get_strategy(spec.strategy, strategies)
@@ -56,8 +57,8 @@ def check_lookahead(
 
 
 def _cuts(wishes: Wishes) -> list[int]:
-    """Lengths at which to cut, shortest first: right behind bars with a signal, and evenly spread."""
-    wished = np.flatnonzero(wishes != 0) + 1
+    """Lengths at which to cut, shortest first: right behind bars where the wish changes, and evenly spread."""
+    wished = np.flatnonzero(np.diff(wishes, prepend=0)) + 1
     if len(wished):
         wished = wished[np.linspace(0, len(wished) - 1, CUTS // 2).astype(np.int64)]
     even = np.linspace(1, len(wishes), CUTS // 2 + 2)[1:-1].astype(np.int64)

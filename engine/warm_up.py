@@ -6,6 +6,8 @@ import numpy as np
 
 from engine.bars import Bars
 from engine.catalog import STRATEGIES
+from engine.positions import Bar, PositionManager
+from engine.signals import Wish
 from engine.simulation import simulate
 from engine.spec import BacktestSpec, Exits
 
@@ -14,7 +16,7 @@ _HOUR = 3_600_000_000
 
 
 def warm_up() -> None:
-    """Run every shipped strategy over a few made-up bars: a minute with an empty cache, a second with a full one."""
+    """Run every shipped strategy over a few made-up bars: seconds with an empty cache, a moment with a full one."""
     bars = _bars()
     for name, strategy in STRATEGIES.items():
         spec = BacktestSpec(
@@ -27,6 +29,9 @@ def warm_up() -> None:
             exits=Exits(stop_loss=0.02, take_profit=0.02),
         )
         simulate(bars, spec)
+    manager = PositionManager(spec)
+    manager.on_bar("USD-BTC", name, Bar(0, 1.0, 1.0, 1.0, 1.0))
+    manager.on_signal("USD-BTC", name, Wish.ENTER)
 
 
 def _bars() -> Bars:

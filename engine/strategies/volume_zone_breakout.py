@@ -1,6 +1,7 @@
 """Volume zone breakout."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.bars import Bars
 from engine.catalog import number, whole
@@ -20,10 +21,7 @@ def signals(bars: Bars, params: Params) -> Signals:
     resistance is the lower edge of the bin at which the accumulated volume first reaches `top_percentile` of the
     window's. Enter when high >= resistance x (1 + breakout_buffer). A flat window or no volume: no signal.
     """
-    wicks = bool(params["include_wicks"])
-    tops = bars.high if wicks else np.maximum(bars.open, bars.close)
-    bottoms = bars.low if wicks else np.minimum(bars.open, bars.close)
-    tops.flags.writeable = bottoms.flags.writeable = False
+    tops, bottoms = (bars.high, bars.low) if params["include_wicks"] else _bodies(bars)
     enter = zone_breakouts(
         bars.high,
         tops,
@@ -35,3 +33,9 @@ def signals(bars: Bars, params: Params) -> Signals:
         1.0 + number(params, "breakout_buffer"),
     )
     return long_only(enter, hold_bars=whole(params, "hold_period_bars"))
+
+
+def _bodies(bars: Bars) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    tops, bottoms = np.maximum(bars.open, bars.close), np.minimum(bars.open, bars.close)
+    tops.flags.writeable = bottoms.flags.writeable = False  # the type that the kernel is compiled for
+    return tops, bottoms
