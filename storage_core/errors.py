@@ -57,6 +57,16 @@ class NotDeletable(StorageError):
         super().__init__(f"backtest {task_id} cannot be deleted: it {why}")
 
 
+class NotRestorable(StorageError):
+    """The time in which a deletion could be taken back is over."""
+
+    permanent = True
+
+    def __init__(self, task_id: UUID) -> None:
+        self.task_id = task_id
+        super().__init__(f"backtest {task_id} was deleted too long ago to be restored")
+
+
 class ClaimLost(StorageError):
     """The attempt no longer owns its row: somebody else runs it, or it has ended. Nothing was written."""
 
@@ -78,7 +88,7 @@ class BadCursor(StorageError):
 
 
 class BadFilter(StorageError):
-    """A filter or a sort order of the list that does not exist."""
+    """A filter, a sort order, a tag or a note that cannot be."""
 
     permanent = True
 

@@ -1,0 +1,131 @@
+"""What people do with a backtest afterwards: note, tag and pin it, delete it, and take that back for a week.
+
+Deleting only marks the row; its files stay where they are, so that undoing it cannot fail. After the week `purge`
+takes the row and the files away, the files by way of the trash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import delete as delete_rows
+from sqlalchemy import select, update
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from storage_core import result_folders
+from storage_core.backtests import get
+from storage_core.db import session_scope, utc_now
+from storage_core.errors import BadFilter, NotDeletable, NotRestorable
+from storage_core.events import add_event
+from storage_core.models import Backtest
+from storage_core.settings import Settings
+
+UNDO_FOR = timedelta(days=7)
+LONGEST_NOTE, LONGEST_TAG, MOST_TAGS = 10_000, 40, 20
+_ENDED = ("completed", "failed", "cancelled")
+_PLAIN = {"synchronize_session": False}
+
+
+def annotate(
+    session: Session,
+    task_id: UUID,
+    *,
+    note: str | None = None,
+    tags: Sequence[str] | None = None,
+    pinned: bool | None = None,
+) -> Backtest:
+    """Change the note, the tags (sorted, each once) or the pin; None leaves as it is. Raises BadFilter."""
+    backtest = get(session, task_id)
+    if note is not None:
+        if len(note) > LONGEST_NOTE:
+            raise BadFilter("note", f"{len(note)} characters long", f"at most {LONGEST_NOTE}")
+        backtest.note = note.replace("\x00", "").strip()
+    if tags is not None:
+        backtest.tags = _clean_tags(tags)
+    if pinned is not None:
+        backtest.pinned = pinned
+    session.flush()
+    return backtest
+
+
+def delete(session: Session, task_id: UUID, *, by: str, now: datetime | None = None) -> None:
+    """Mark an ended backtest as deleted; again is harmless. Raises NotDeletable when pinned or not ended."""
+    now = now or utc_now()
+    statement = (
+        update(Backtest)
+        .where(
+            Backtest.task_id == task_id,
+            Backtest.status.in_(_ENDED),
+            Backtest.pinned.is_(False),
+            Backtest.deleted_at.is_(None),
+        )
+        .values(deleted_at=now)
+        .returning(Backtest.task_id)
+    )
+    if session.execute(statement, execution_options=_PLAIN).one_or_none() is not None:
+        add_event(session, task_id, "deleted", actor=by, now=now)
+        return
+    backtest = get(session, task_id)
+    if backtest.deleted_at is None:
+        raise NotDeletable(task_id, "is pinned" if backtest.pinned else f"is {backtest.status}")
+
+
+def restore(session: Session, task_id: UUID, *, by: str, now: datetime | None = None) -> None:
+    """Take a deletion back within the week; again is harmless. Raises NotRestorable and BacktestNotFound."""
+    now = now or utc_now()
+    statement = (
+        update(Backtest)
+        .where(Backtest.task_id == task_id, Backtest.deleted_at >= now - UNDO_FOR)
+        .values(deleted_at=None)
+        .returning(Backtest.task_id)
+    )
+    if session.execute(statement, execution_options=_PLAIN).one_or_none() is not None:
+        add_event(session, task_id, "restored", actor=by, now=now)
+    elif get(session, task_id).deleted_at is not None:
+        raise NotRestorable(task_id)
+
+
+def purge(engine: Engine, settings: Settings, *, now: datetime | None = None, dry_run: bool = False) -> list[UUID]:
+    """Take away for good what was deleted more than a week ago; returns the ids. Also empties the old trash.
+
+    For each: its row goes and its folders move to the trash in one transaction. A crash leaves either the row marked
+    (and the next purge goes on), or no row and the folders in the trash.
+    """
+    now, gone = now or utc_now(), []
+    old = Backtest.deleted_at < now - UNDO_FOR
+    with session_scope(engine) as session:
+        due = session.scalars(select(Backtest.task_id).where(old).order_by(Backtest.deleted_at)).all()
+    with result_folders.locked(settings.results_dir):
+        folders, _ = result_folders.result_folders(settings.results_dir)
+        for task_id in due:
+            own = [folder.path for folder in folders if folder.task_id == task_id]
+            if dry_run or _take_away(engine, settings, task_id, own, now=now):
+                gone.append(task_id)
+        result_folders.empty_trash(settings.results_dir, now=now, dry_run=dry_run)
+    return gone
+
+
+def _take_away(engine: Engine, settings: Settings, task_id: UUID, folders: list[Path], *, now: datetime) -> bool:
+    """Remove one row and its folders; False when it was restored in the meantime."""
+    old = Backtest.deleted_at < now - UNDO_FOR
+    with session_scope(engine) as session:
+        statement = delete_rows(Backtest).where(Backtest.task_id == task_id, old).returning(Backtest.task_id)
+        if session.execute(statement, execution_options=_PLAIN).one_or_none() is None:
+            return False
+        for folder in folders:
+            result_folders.to_trash(settings.results_dir, folder, now=now)
+    return True
+
+
+def _clean_tags(tags: Sequence[str]) -> list[str]:
+    cleaned = sorted({tag.strip() for tag in tags})
+    if len(cleaned) > MOST_TAGS:
+        raise BadFilter("tags", f"{len(cleaned)} tags", f"at most {MOST_TAGS}")
+    for tag in cleaned:
+        if not 1 <= len(tag) <= LONGEST_TAG or not tag.isprintable():
+            raise BadFilter("tags", tag[: LONGEST_TAG + 1], f"1 to {LONGEST_TAG} printable characters each")
+    return cleaned
