@@ -1,0 +1,248 @@
+"""One batch of a migration, from files to moved files, in one process.
+
+Convert and stage each; one commit for all; read each back from where it is now, compare it with its file, which is
+read again; then move the files. A kill between any two steps loses nothing: the next run finds the row and goes on
+with comparing and moving, or finds none and begins again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import Engine, event, select
+
+from storage_core import legacy_check, legacy_parse, result_files, result_import
+from storage_core.db import make_engine, session_scope
+from storage_core.errors import StorageError
+from storage_core.legacy_errors import BadLegacyFile
+from storage_core.legacy_find import Copy, Unit
+from storage_core.legacy_move import move
+from storage_core.legacy_parse import Legacy, Rules, Source
+from storage_core.legacy_report import Failure, Outcome, Skip
+from storage_core.models import Backtest
+from storage_core.result_import import Staged
+from storage_core.settings import Settings
+
+ACTOR = "migrate-results"
+STEPS = ("staged", "committed", "compared", "moved")
+"""The steps of a batch, as `on_step` hears of them; the commit point is that of `result_import`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a migration was asked to do. `cutoff`: only results created before that instant."""
+
+    source: Path
+    backup_dir: Path
+    dry_run: bool = False
+    force: bool = False
+    verify: bool = False
+    cutoff: datetime | None = None
+    rules: Rules = field(default_factory=Rules)
+
+
+@dataclass(slots=True)
+class _Job:
+    """A result on its way: the copy that is stored, and copies with the same content that only move."""
+
+    task_id: UUID
+    copy: Copy
+    sha256: str
+    others: list[Copy]
+    staged: Staged | None = None
+    outcome: Outcome | None = None
+
+    def files(self) -> list[tuple[str, str]]:
+        return [(path, f"{self.task_id}") for copy in (self.copy, *self.others) for path in copy.files]
+
+
+class Batches:
+    """Migrates batches with one engine. `on_step` is told of each step, for tests that break it off there."""
+
+    def __init__(
+        self, settings: Settings, options: Options, on_step: Callable[[str], None] = lambda step: None
+    ) -> None:
+        self.settings, self.options, self._on_step = settings, options, on_step
+        self.engine = safe_engine(settings.database_url)
+
+    def close(self) -> None:
+        """Let the database go."""
+        self.engine.dispose()
+
+    def run(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Migrate these, each by itself: what is wrong with one leaves the others alone."""
+        outcomes: list[Outcome] = []
+        jobs: list[_Job] = []
+        rows = self._rows([unit.task_id for unit in units if unit.task_id])
+        for unit in units:
+            if unit.problem is not None:
+                outcomes.append(_failed(unit.path, None, unit.problem))
+            elif unit.task_id is not None:
+                jobs += self._begin(unit, rows.get(unit.task_id), outcomes)
+        if not self.options.dry_run:
+            self._finish(jobs)
+        return outcomes + [job.outcome for job in jobs if job.outcome]
+
+    def _begin(self, unit: Unit, row: Backtest | None, outcomes: list[Outcome]) -> list[_Job]:
+        """Decide about each copy of one result; those to be stored or compared come back as jobs."""
+        assert unit.task_id is not None  # noqa: S101
+        sources: list[Source] = []
+        for copy in unit.copies:
+            try:
+                sources.append(legacy_parse.read_copy(self.options.source, copy, self.options.rules))
+            except (BadLegacyFile, FileNotFoundError) as error:
+                if row is None or not isinstance(error, FileNotFoundError):
+                    outcomes.append(_failed(copy.path, unit.task_id, error))
+        agreed = _agreed(sources, row, unit.task_id, outcomes, force=self.options.force)
+        if not agreed:
+            return []
+        first, *others = agreed
+        job = _Job(unit.task_id, first.copy, first.sha256, [source.copy for source in others])
+        job.outcome = self._attempt(job, first, row)
+        if job.outcome.failure is None:
+            outcomes += [Outcome(skip=Skip.SAME) for _ in others]
+        else:
+            outcomes += [_failed(copy.path, unit.task_id, _same_fault(job)) for copy in job.others]
+        return [job]
+
+    def _attempt(self, job: _Job, source: Source, row: Backtest | None) -> Outcome:
+        try:
+            return self._stage(job, source, row)
+        except (StorageError, OSError) as error:
+            return _failed(job.copy.path, job.task_id, error)
+
+    def _stage(self, job: _Job, source: Source, row: Backtest | None) -> Outcome:
+        there = row is not None and not self.options.force
+        if there and row is not None and row.deleted_at is not None:
+            job.others, job.sha256 = [], ""
+            return Outcome(skip=Skip.DELETED)
+        legacy = legacy_parse.convert(source, job.task_id, self.options.rules)
+        if there and row is not None:
+            legacy_check.check_stored(self.settings, row, legacy)
+            return Outcome(skip=Skip.THERE)
+        if self.options.cutoff is not None and legacy.columns["created_at"] >= self.options.cutoff:
+            job.others, job.sha256 = [], ""
+            return Outcome(skip=Skip.CUTOFF)
+        if self.options.dry_run:
+            with tempfile.TemporaryDirectory(prefix="coin-hts-dry-run-") as folder:
+                staged = _write(Path(folder), legacy)
+                _check_staged(staged, legacy)
+                after = staged.bytes
+        else:
+            job.staged = _write(self.settings.results_dir / result_import.IMPORTING, legacy)
+            after = job.staged.bytes
+        doubts = [f"{job.copy.path}: {doubt}" for doubt in legacy.doubts]
+        return Outcome(before=legacy.bytes_before, after=after, doubts=doubts)
+
+    def _finish(self, jobs: Sequence[_Job]) -> None:
+        staged = [job.staged for job in jobs if job.staged]
+        self._on_step("staged")
+        if staged:
+            try:
+                self._commit(jobs, staged)
+            except BaseException:
+                for item in staged:
+                    if item.folder is not None:
+                        shutil.rmtree(item.folder, ignore_errors=True)
+                raise
+        self._on_step("committed")
+        rows = self._rows([job.task_id for job in jobs])
+        for job in jobs:
+            if job.outcome and job.outcome.done and job.sha256:
+                self._compare(job, rows.get(job.task_id))
+        self._on_step("compared")
+        files = [pair for job in jobs if job.outcome and job.outcome.done and job.sha256 for pair in job.files()]
+        move(self.options.source, files, self.options.backup_dir)
+        self._on_step("moved")
+
+    def _commit(self, jobs: Sequence[_Job], staged: Sequence[Staged]) -> None:
+        replace = self.options.force
+        written = result_import.commit(self.engine, self.settings.results_dir, staged, replace=replace, actor=ACTOR)
+        for job in jobs:
+            if job.staged is not None and job.task_id not in written:
+                job.outcome = Outcome(skip=Skip.THERE)
+
+    def _compare(self, job: _Job, row: Backtest | None) -> None:
+        """Read the file and what is stored again, and compare; what is stored wrongly is taken back."""
+        try:
+            source = legacy_parse.read_copy(self.options.source, job.copy, self.options.rules)
+            if row is None or source.sha256 != job.sha256:
+                raise BadLegacyFile("changed", "", "was changed while it was migrated; run the command again")
+            legacy_check.check_stored(self.settings, row, legacy_parse.convert(source, job.task_id, self.options.rules))
+        except FileNotFoundError:
+            pass  # another migration moved it, after it had compared it
+        except (StorageError, OSError) as error:
+            job.outcome = _failed(job.copy.path, job.task_id, error)
+            if job.staged is not None:
+                result_import.withdraw(self.engine, self.settings.results_dir, job.task_id)
+
+    def _rows(self, task_ids: Sequence[UUID]) -> dict[UUID, Backtest]:
+        with session_scope(self.engine) as session:
+            rows = session.scalars(select(Backtest).where(Backtest.task_id.in_(task_ids)))
+            return {row.task_id: row for row in rows}
+
+
+def safe_engine(url: str) -> Engine:
+    """An engine whose commits are on the disk before a file is moved, on SQLite too."""
+    engine = make_engine(url)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _flush_commits(connection: object, record: object) -> None:
+            connection.execute("PRAGMA synchronous = FULL").close()  # type: ignore[attr-defined]
+
+    return engine
+
+
+def _agreed(
+    sources: list[Source], row: Backtest | None, task_id: UUID, outcomes: list[Outcome], *, force: bool
+) -> list[Source]:
+    """The copies that may go on; the others fail, as one id can have only one content."""
+    if row is not None and not (force and row.source == "legacy"):
+        for source in sources:
+            if source.sha256 != row.legacy_sha256:
+                what = "another content" if row.source == "legacy" else "a backtest that this product ran"
+                hint = " (--force replaces it)" if row.source == "legacy" else ""
+                reason = f"has the id of a result that is stored already, with {what}{hint}"
+                outcomes.append(_failed(source.copy.path, task_id, BadLegacyFile("duplicate-id", "", reason)))
+        return [source for source in sources if source.sha256 == row.legacy_sha256]
+    if len({source.sha256 for source in sources}) > 1:
+        for source in sources:
+            other = next(one.copy.path for one in sources if one is not source)
+            reason = f"has the same id as {other}, with another content; keep one of the two"
+            outcomes.append(_failed(source.copy.path, task_id, BadLegacyFile("duplicate-id", "", reason)))
+        return []
+    return sources
+
+
+def _write(folder: Path, legacy: Legacy) -> Staged:
+    metadata = {"legacy": dict(legacy.legacy), "sparkline": legacy.sparkline}
+    return result_import.stage(folder, legacy.columns, legacy.tables, metrics=legacy.metrics, metadata=metadata)
+
+
+def _check_staged(staged: Staged, legacy: Legacy) -> None:
+    """What the real run compares after its commit."""
+    if staged.folder is not None:
+        names = legacy.tables.by_name() if legacy.tables else {}
+        read = {name: result_files.read(staged.folder / f"{name}.parquet").combine_chunks() for name in names}
+        legacy_check.check_tables(read, legacy, legacy.legacy["document"])
+
+
+def _same_fault(job: _Job) -> BadLegacyFile:
+    return BadLegacyFile("same-fault", "", f"has the same content as {job.copy.path}, which failed")
+
+
+def _failed(path: str, task_id: UUID | None, error: Exception) -> Outcome:
+    if isinstance(error, BadLegacyFile):
+        failure = Failure(path, task_id, error.kind, error.field, error.reason)
+    elif isinstance(error, FileNotFoundError):
+        failure = Failure(path, task_id, "gone", "", "vanished while it was being read")
+    else:
+        failure = Failure(path, task_id, "not-stored", "", f"{error}")
+    return Outcome(failure=failure)

@@ -1,0 +1,180 @@
+"""Storing results that no worker ran: files first, then rows inserted as they will stay, many in one transaction.
+
+The steps of `result_store` without a claim, and what a crash leaves:
+
+1. Stage: the three files and `metadata.json` in `.importing/{task_id}.{nonce}/`, each flushed.
+   Crash: a stale folder, which `clear` removes when the next import begins.
+2. Under the lock of the result folders: move each folder to `backtests/{task_id}/`, flush their parent once, and
+   insert all rows in one transaction. **COMMIT is the commit point.**
+   Crash before it: whole folders without rows, which `reconcile` adopts or the next import replaces.
+
+A row that is there already is never written twice: it is left alone, or with `replace` points to a new revision.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from storage_core import manifest, result_files, result_folders
+from storage_core.db import session_scope
+from storage_core.events import add_events
+from storage_core.files import disk_problems, fsync_dir, fsync_file
+from storage_core.models import Backtest
+from storage_core.result_store import ResultTables
+
+IMPORTING = ".importing"
+_FIRST: Mapping[str, Any] = {"revision": 1, "note": "", "pinned": False, "tags": [], "attempt": 0, "phase": ""}
+_KEPT = {"task_id", "owner_id", "note", "pinned", "tags"}
+
+
+@dataclass(slots=True)
+class Staged:
+    """A result that waits for its commit: all columns of its row by attribute, and its folder (None: it has none)."""
+
+    columns: dict[str, Any]
+    folder: Path | None
+
+    @property
+    def task_id(self) -> UUID:
+        """Whose result it is."""
+        task_id: UUID = self.columns["task_id"]
+        return task_id
+
+    @property
+    def bytes(self) -> int:
+        """Size of all its files."""
+        return sum(path.stat().st_size for path in self.folder.iterdir()) if self.folder else 0
+
+
+def stage(
+    folder: Path,
+    columns: Mapping[str, Any],
+    tables: ResultTables | None,
+    *,
+    metrics: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+) -> Staged:
+    """Write a result below `folder`, flushed; `tables` None: a row without a result. Raises BadTables, DiskProblem."""
+    row = {**_FIRST, **columns}
+    if tables is None:
+        return Staged({**row, **manifest.result_columns(metrics, metadata, {})}, None)
+    result_files.check_tables(tables.by_name())
+    manifest.result_columns(metrics, metadata, {})  # says what is wrong before anything is written
+    staging = folder / f"{columns['task_id']}.{secrets.token_hex(8)}"
+    with disk_problems(staging):
+        staging.mkdir(parents=True)
+    try:
+        files = result_files.write_tables(staging, tables.by_name(), on_step=lambda step: None)
+        row |= manifest.result_columns(metrics, {**metadata, **result_files.FORMAT}, files)
+        row["parquet_path"] = f"{result_folders.BACKTESTS}/{columns['task_id']}/"
+        staged = Staged(row, staging)
+        _write_manifest(staged)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return staged
+
+
+def commit(engine: Engine, results_dir: Path, staged: Sequence[Staged], *, replace: bool, actor: str) -> set[UUID]:
+    """Move the folders in and write the rows; returns the ids of those that were. Commits by itself.
+
+    The others had a row already, and their staged folders are gone. Raises DiskProblem.
+    """
+    with result_folders.locked(results_dir):
+        with session_scope(engine) as session:
+            old = _rows(session, [item.task_id for item in staged])
+        new = [item for item in staged if replace or item.task_id not in old]
+        for item in new:
+            if item.folder is not None:
+                _move_in(results_dir, item, leftovers=item.task_id not in old)
+        if any(item.folder for item in new):
+            fsync_dir(results_dir / result_folders.BACKTESTS)
+        with session_scope(engine) as session:
+            written = {item.task_id for item in new if _write_row(session, item, known=item.task_id in old)}
+            add_events(session, [(task_id, None) for task_id in sorted(written)], "imported", actor=actor)
+        for item in staged:
+            if item.task_id not in written:
+                _discard(results_dir, item, moved=item in new)
+            elif item.task_id in old:
+                _to_trash(results_dir, old[item.task_id].parquet_path)
+    return written
+
+
+def withdraw(engine: Engine, results_dir: Path, task_id: UUID) -> None:
+    """Take an imported result back: no row, its folder in the trash."""
+    with result_folders.locked(results_dir), session_scope(engine) as session:
+        row = _rows(session, [task_id]).get(task_id)
+        session.execute(delete(Backtest).where(Backtest.task_id == task_id))
+        session.commit()
+        _to_trash(results_dir, row.parquet_path if row else None)
+
+
+def clear(results_dir: Path) -> None:
+    """Remove what a killed import left staged; only while no other import runs."""
+    shutil.rmtree(results_dir / IMPORTING, ignore_errors=True)
+
+
+def _rows(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, Backtest]:
+    rows = session.scalars(select(Backtest).where(Backtest.task_id.in_(task_ids)))
+    return {row.task_id: row for row in rows}
+
+
+def _write_row(session: Session, item: Staged, *, known: bool) -> bool:
+    """Write the row of this result; False when somebody on another machine was faster."""
+    if known:
+        columns = {name: value for name, value in item.columns.items() if name not in _KEPT}
+        session.execute(update(Backtest).where(Backtest.task_id == item.task_id).values(columns))
+        return True
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    added = dialect.insert(Backtest).values(item.columns).on_conflict_do_nothing().returning(Backtest.task_id)
+    return session.execute(added).one_or_none() is not None
+
+
+def _move_in(results_dir: Path, item: Staged, *, leftovers: bool) -> None:
+    """Move the staged folder to the first free name; `leftovers` of a killed import make room first."""
+    folder = result_folders.free_name(results_dir, item.task_id)
+    if leftovers and folder.revision > 1:
+        for name in (f"{item.task_id}", *(f"{item.task_id}.r{number}" for number in range(2, folder.revision))):
+            result_folders.to_trash(results_dir, folder.path.parent / name)
+        folder = result_folders.free_name(results_dir, item.task_id)
+    if item.folder is None:
+        return
+    with disk_problems(folder.path):
+        if folder.revision != item.columns["revision"]:
+            item.columns |= {"revision": folder.revision, "parquet_path": folder.parquet_path}
+            _write_manifest(item)
+        if not result_folders.take_name(item.folder, folder):
+            raise FileExistsError(17, "File exists", str(folder.path))
+    item.folder = folder.path
+
+
+def _write_manifest(item: Staged) -> None:
+    if item.folder is None:
+        return
+    with disk_problems(item.folder):
+        path = item.folder / manifest.MANIFEST
+        path.write_bytes(manifest.dump(Backtest(**item.columns), item.columns))
+        fsync_file(path)
+        fsync_dir(item.folder)
+
+
+def _discard(results_dir: Path, item: Staged, *, moved: bool) -> None:
+    if item.folder is not None and moved:
+        result_folders.to_trash(results_dir, item.folder)
+    elif item.folder is not None:
+        shutil.rmtree(item.folder, ignore_errors=True)
+
+
+def _to_trash(results_dir: Path, parquet_path: str | None) -> None:
+    if parquet_path and (folder := results_dir / parquet_path).is_dir():
+        result_folders.to_trash(results_dir, folder)
