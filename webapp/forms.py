@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from werkzeug.datastructures import MultiDict
 
-from engine.catalog import STRATEGIES
+from engine.catalog import Catalog, StrategySpec
 from engine.errors import SpecError
 from engine.spec import SPEC_FIELDS, ParamSpec
 
@@ -53,16 +53,16 @@ def values_from_spec(spec: Mapping[str, Any]) -> Values:
     return values
 
 
-def default_values(strategy: str) -> Values:
+def default_values(strategy: StrategySpec) -> Values:
     """The form before anything is typed."""
     values: Values = {path: text_of(path, param.default) for path, param in SPEC_FIELDS.items()}
-    return {**values, **default_params(strategy), "strategy": strategy, "symbols": []}
+    return {**values, **default_params(strategy), "strategy": strategy.name, "symbols": []}
 
 
-def default_params(strategy: str) -> Values:
+def default_params(strategy: StrategySpec) -> Values:
     """The params of a strategy at their defaults."""
-    values: Values = {FIELDS_OF: strategy}
-    for param in STRATEGIES[strategy].params:
+    values: Values = {FIELDS_OF: strategy.name}
+    for param in strategy.params:
         if param.type != "bool":
             values[f"params.{param.name}"] = text_of(f"params.{param.name}", param.default)
         elif param.default:
@@ -70,11 +70,11 @@ def default_params(strategy: str) -> Values:
     return values
 
 
-def raw_spec(values: Values, timezone: str) -> dict[str, Any]:
+def raw_spec(values: Values, timezone: str, catalog: Catalog) -> dict[str, Any]:
     """The mapping for `parse_spec`. Empty fields are left out; what is no number stays text, to be refused by name."""
     raw: dict[str, Any] = {name: values[name] for name in ("strategy", "timeframe") if values.get(name)}
     raw |= {name: values.get(name, "") for name in ("start_date", "end_date")}
-    raw |= {"symbols": values["symbols"], "params": _raw_params(values), "timezone": timezone}
+    raw |= {"symbols": values["symbols"], "params": _raw_params(values, catalog), "timezone": timezone}
     for path, param in SPEC_FIELDS.items():
         text = str(values.get(path, "")).strip()
         if path == "timeframe" or not text:
@@ -85,8 +85,8 @@ def raw_spec(values: Values, timezone: str) -> dict[str, Any]:
     return raw
 
 
-def _raw_params(values: Values) -> dict[str, Any]:
-    strategy = STRATEGIES.get(values.get("strategy", ""))
+def _raw_params(values: Values, catalog: Catalog) -> dict[str, Any]:
+    strategy = catalog.get(values.get("strategy", ""))
     if strategy is None or values.get(FIELDS_OF) != strategy.name:
         return {}
     known = {param.name: param for param in strategy.params}

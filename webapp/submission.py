@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from flask import current_app
 
+from engine.catalog import Catalog
 from engine.spec import BacktestSpec, parse_spec, spec_to_dict
 from storage_core import backtests
 from storage_core.bar_store import BarStore, Coverage
 from storage_core.errors import NoBars, StorageError
 from storage_core.models import Backtest
+from webapp.catalog import catalogue
 from webapp.extensions import bar_store, broker, db
 from webapp.login import Person
 from webapp.ranges import instants, overlaps
@@ -33,7 +35,7 @@ def submit(raw: Mapping[str, object], *, owner: Person, source: str) -> Backtest
 
     When the queue does not answer the row stays queued: the clock sends it as soon as it can.
     """
-    spec = checked(raw, bar_store())
+    spec = checked(raw, bar_store(), catalogue())
     session = db.session()
     backtest = backtests.create(session, spec=spec_to_dict(spec), owner_id=owner.id, source=source)
     session.commit()
@@ -47,9 +49,9 @@ def submit(raw: Mapping[str, object], *, owner: Person, source: str) -> Backtest
     return backtest
 
 
-def checked(raw: Mapping[str, object], store: BarStore) -> BacktestSpec:
+def checked(raw: Mapping[str, object], store: BarStore, catalog: Catalog) -> BacktestSpec:
     """The spec, when it is sound and every symbol has bars in its range."""
-    spec = parse_spec(raw)
+    spec = parse_spec(raw, catalog)
     coverage = {(one.symbol, one.timeframe): one for one in store.inventory()}
     start, end = instants(spec.start_date, spec.end_date, spec.timezone)
     missing = []

@@ -266,7 +266,7 @@ def test_clone_fills_the_form_and_sends_the_same_again(admin, completed, engine)
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_defaults_survive_the_way_through_the_form(name):
-    values = {**default_values(name), "symbols": ["KRW-BTC"], "timeframe": "1h"}
+    values = {**default_values(STRATEGIES[name]), "symbols": ["KRW-BTC"], "timeframe": "1h"}
     values |= {"start_date": "2024-01-01", "end_date": "2024-01-02"}
     plain = parse_spec(
         {
@@ -277,9 +277,9 @@ def test_defaults_survive_the_way_through_the_form(name):
             "end_date": "2024-01-02",
         }
     )
-    through = parse_spec(raw_spec(values, "UTC"))
+    through = parse_spec(raw_spec(values, "UTC", STRATEGIES))
     assert through == plain
-    assert raw_spec(values_from_spec(spec_to_dict(through)), "UTC") == raw_spec(values, "UTC")
+    assert raw_spec(values_from_spec(spec_to_dict(through)), "UTC", STRATEGIES) == raw_spec(values, "UTC", STRATEGIES)
 
 
 def test_every_field_of_the_spec_is_in_the_form(admin, bars):

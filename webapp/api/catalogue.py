@@ -9,7 +9,8 @@ from flask import Response, jsonify
 from flask import current_app as app
 from flask_openapi3 import APIBlueprint, Tag
 
-from engine.catalog import STRATEGIES, StrategySpec
+from engine.catalog import StrategySpec
+from webapp.catalog import catalogue
 from webapp.extensions import bar_store
 
 blueprint = APIBlueprint("catalogue", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="catalogue")])
@@ -18,7 +19,7 @@ blueprint = APIBlueprint("catalogue", __name__, url_prefix="/api/v1", abp_tags=[
 @blueprint.get("/strategies")
 def strategies() -> Response:
     """Every strategy with its params and their limits."""
-    return jsonify({"strategies": [_strategy(one) for one in STRATEGIES.values()]})
+    return jsonify({"strategies": [_strategy(one) for one in catalogue().values()]})
 
 
 @blueprint.get("/data")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, TypedDict
 from uuid import UUID
 
-from engine.catalog import STRATEGIES
+from engine.catalog import Catalog
 from storage_core.models import Backtest, BacktestEvent
 from webapp.context.rows import ACTIVE, params_words, short_symbols, state_words
 from webapp.filters import currency, duration
@@ -76,9 +76,9 @@ class Event(TypedDict):
     detail: str
 
 
-def ctx_head(backtest: Backtest, viewer_id: int) -> Head:
+def ctx_head(backtest: Backtest, viewer_id: int, catalog: Catalog) -> Head:
     """The head of the page."""
-    known = STRATEGIES.get(backtest.strategy)
+    known = catalog.get(backtest.strategy)
     facts = backtest.metadata_ or {}
     return {
         "id": backtest.task_id,
@@ -94,7 +94,7 @@ def ctx_head(backtest: Backtest, viewer_id: int) -> Head:
         "end": backtest.end_date.isoformat(),
         "bars": facts.get("bars"),
         "took": took(backtest),
-        "params": params_words(backtest.strategy, backtest.params),
+        "params": params_words(catalog, backtest.strategy, backtest.params),
         "mine": backtest.owner_id == viewer_id,
         "source": backtest.source,
         "created_at": backtest.created_at,

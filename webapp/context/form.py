@@ -7,7 +7,7 @@ from datetime import date
 from typing import Final, TypedDict
 from zoneinfo import ZoneInfo
 
-from engine.catalog import STRATEGIES, StrategySpec
+from engine.catalog import Catalog, StrategySpec
 from engine.spec import SPEC_FIELDS, TIMEFRAMES, ParamSpec
 from storage_core.bar_store import Coverage
 from webapp.filters import count
@@ -91,19 +91,21 @@ class Form(TypedDict):
     other_errors: Sequence[str]
 
 
-def ctx_form(values: Values, errors: Mapping[str, str], inventory: Sequence[Coverage], zone: str) -> Form:
+def ctx_form(
+    values: Values, errors: Mapping[str, str], *, inventory: Sequence[Coverage], zone: str, catalog: Catalog
+) -> Form:
     """Everything the form shows; `errors` by dotted path."""
-    strategy = STRATEGIES.get(values.get("strategy", ""))
+    strategy = catalog.get(values.get("strategy", ""))
     groups = {name: _fields(paths, values, errors) for name, paths in _groups().items()}
     params = ctx_params(strategy, values, errors) if strategy else []
     shown = {field["path"] for field in [*params, *groups["money"], *groups["exits"], *groups["advanced"]]}
     shown |= {"strategy", "symbols", "timeframe", "start_date", "end_date", "candle_size"}
     return {
-        "strategies": list(STRATEGIES.values()),
+        "strategies": list(catalog.values()),
         "strategy": strategy,
         "strategy_value": values.get("strategy", ""),
         "params": params,
-        "market": ctx_market(values, errors, inventory, zone),
+        "market": ctx_market(values, errors, inventory=inventory, zone=zone),
         "money": groups["money"],
         "exits": groups["exits"],
         "advanced": groups["advanced"],
@@ -117,11 +119,11 @@ def ctx_form(values: Values, errors: Mapping[str, str], inventory: Sequence[Cove
 def ctx_params(strategy: StrategySpec, values: Values, errors: Mapping[str, str]) -> list[Field]:
     """The fields of a strategy's params; at their defaults when the values belong to another strategy."""
     own = values.get(FIELDS_OF) == strategy.name
-    shown = values if own else default_params(strategy.name)
+    shown = values if own else default_params(strategy)
     return [_field(f"params.{param.name}", param, shown, errors) for param in strategy.params]
 
 
-def ctx_market(values: Values, errors: Mapping[str, str], inventory: Sequence[Coverage], zone: str) -> Market:
+def ctx_market(values: Values, errors: Mapping[str, str], *, inventory: Sequence[Coverage], zone: str) -> Market:
     """Symbols of the chosen timeframe, and dates that follow the choice until a person sets them."""
     stored = sorted({one.timeframe for one in inventory}, key=list(TIMEFRAMES).index)
     timeframe = values.get("timeframe") or ""

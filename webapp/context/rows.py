@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, TypedDict
 from uuid import UUID
 
-from engine.catalog import STRATEGIES
+from engine.catalog import Catalog
 from storage_core.models import Backtest
 
 ACTIVE: Final = ("queued", "running")
@@ -38,7 +38,7 @@ class Row(TypedDict):
     created_at: datetime
 
 
-def ctx_row(backtest: Backtest, now: datetime) -> Row:
+def ctx_row(backtest: Backtest, now: datetime, catalog: Catalog) -> Row:
     """The line of one backtest."""
     return {
         "id": backtest.task_id,
@@ -46,7 +46,7 @@ def ctx_row(backtest: Backtest, now: datetime) -> Row:
         "symbols": short_symbols(backtest.symbols),
         "all_symbols": ", ".join(backtest.symbols),
         "timeframe": backtest.timeframe,
-        "params": short_params(backtest.strategy, backtest.params),
+        "params": short_params(catalog, backtest.strategy, backtest.params),
         "all_params": all_params(backtest.params),
         "status": backtest.status,
         "active": backtest.status in ACTIVE,
@@ -69,9 +69,9 @@ def short_symbols(symbols: Sequence[str]) -> str:
     return f"{shown} +{more}" if more > 0 else shown
 
 
-def short_params(strategy: str, params: Mapping[str, object]) -> str:
+def short_params(catalog: Catalog, strategy: str, params: Mapping[str, object]) -> str:
     """ "defaults", or the values in the order of the catalogue."""
-    known = STRATEGIES.get(strategy)
+    known = catalog.get(strategy)
     if known is None:
         return ", ".join(value_words(value) for value in params.values()) or "defaults"
     if all(params.get(param.name, param.default) == param.default for param in known.params):
@@ -79,11 +79,11 @@ def short_params(strategy: str, params: Mapping[str, object]) -> str:
     return ", ".join(value_words(params.get(param.name, param.default)) for param in known.params)
 
 
-def params_words(strategy: str, params: Mapping[str, object]) -> str:
+def params_words(catalog: Catalog, strategy: str, params: Mapping[str, object]) -> str:
     """ "default params", or every parameter with its name."""
     if not params:
         return ""
-    return "default params" if short_params(strategy, params) == "defaults" else all_params(params)
+    return "default params" if short_params(catalog, strategy, params) == "defaults" else all_params(params)
 
 
 def all_params(params: Mapping[str, object]) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from engine.catalog import STRATEGIES
+from engine.catalog import Catalog
 from engine.metrics import METRICS, MetricSpec
 from engine.spec import SPEC_FIELDS
 from storage_core.models import Backtest
@@ -30,12 +30,12 @@ class Setup(TypedDict):
     spec_json: str
 
 
-def ctx_setup(backtest: Backtest, zone: str) -> Setup:
+def ctx_setup(backtest: Backtest, zone: str, catalog: Catalog) -> Setup:
     """Everything that makes the backtest repeatable."""
     facts: Mapping[str, Any] = backtest.metadata_ or {}
     data = facts.get("data") or {}
     return {
-        "params": _params(backtest),
+        "params": _params(backtest, catalog),
         "rules": _rules(backtest.spec),
         "data": [_bars(symbol, entry, zone) for symbol, entry in data.items()],
         "origin": _origin(backtest, facts),
@@ -49,8 +49,8 @@ def _bars(symbol: str, entry: Mapping[str, Any], zone: str) -> dict[str, Any]:
     return {**entry, "symbol": symbol, "first": first, "last": last}
 
 
-def _params(backtest: Backtest) -> Facts:
-    known = STRATEGIES.get(backtest.strategy)
+def _params(backtest: Backtest, catalog: Catalog) -> Facts:
+    known = catalog.get(backtest.strategy)
     labels = {param.name: param.label for param in known.params} if known else {}
     return [(labels.get(name, name), value_words(value)) for name, value in backtest.params.items()]
 

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from storage_core import backtests
 from storage_core.errors import NotCancellable
 from storage_core.models import Backtest
+from webapp.catalog import catalogue
 from webapp.context.backtest import ctx_head, ctx_life
 from webapp.context.rows import ACTIVE
 from webapp.extensions import bar_store, db, settings
@@ -141,11 +142,11 @@ def _trades(backtest: Backtest) -> dict[str, Any]:
 def _setup(backtest: Backtest) -> dict[str, Any]:
     from webapp.context.setup import ctx_setup
 
-    return {"setup": ctx_setup(backtest, person().timezone), "life": _life(backtest)}
+    return {"setup": ctx_setup(backtest, person().timezone, catalogue()), "life": _life(backtest)}
 
 
 def _head(backtest: Backtest) -> Any:
-    return ctx_head(backtest, person().id)
+    return ctx_head(backtest, person().id, catalogue())
 
 
 def _life(backtest: Backtest) -> Any:

@@ -8,6 +8,7 @@ from uuid import UUID
 from flask import Blueprint, Response, make_response, render_template, request
 
 from storage_core import backtests
+from webapp.catalog import catalogue
 from webapp.context.rows import ACTIVE, ctx_row
 from webapp.extensions import db
 from webapp.htmx import replacing
@@ -33,7 +34,7 @@ def page() -> str:
     now = datetime.now(UTC)
     return render_template(
         "backtests/page.html",
-        rows=[ctx_row(row, now) for row in found.rows],
+        rows=[ctx_row(row, now, catalogue()) for row in found.rows],
         newer=found.newer,
         older=found.older,
         size=size if size in PAGE_SIZES else PAGE_SIZES[0],
@@ -44,7 +45,7 @@ def page() -> str:
 def row(task_id: UUID) -> Response:
     """The progress cell of a running backtest; once it has ended, the whole row in its place."""
     backtest = visible_backtest(task_id)
-    context = ctx_row(backtest, datetime.now(UTC))
+    context = ctx_row(backtest, datetime.now(UTC), catalogue())
     if backtest.status in ACTIVE:
         return make_response(render_template("backtests/_progress.html", row=context))
     return replacing(render_template("backtests/_row.html", row=context), f"#backtest-{task_id}")

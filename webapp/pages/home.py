@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from flask import Blueprint, render_template
 
 from storage_core import backtests
+from webapp.catalog import catalogue
 from webapp.context.rows import ctx_row
 from webapp.extensions import bar_store, db
 from webapp.login import person
@@ -25,9 +26,9 @@ def page() -> str:
     sample = next((row for row in found.rows if row.source == "sample"), None)
     return render_template(
         "home/page.html",
-        rows=[ctx_row(row, now) for row in found.rows],
+        rows=[ctx_row(row, now, catalogue()) for row in found.rows],
         more=found.older is not None,
         first_visit=not own,
-        sample=ctx_row(sample, now) if sample is not None else None,
+        sample=ctx_row(sample, now, catalogue()) if sample is not None else None,
         inventory=bar_store().inventory(),
     )

@@ -7,8 +7,8 @@ from uuid import UUID
 from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from engine.catalog import STRATEGIES
 from engine.errors import SpecErrors
+from webapp.catalog import catalogue
 from webapp.context.form import ctx_form, ctx_market, ctx_params
 from webapp.extensions import bar_store
 from webapp.forms import Values, default_values, message_for, raw_spec, values_from_form, values_from_spec
@@ -36,7 +36,7 @@ def market(part: str) -> str:
     if part not in PARTS:
         abort(404)
     values = values_from_form(request.args)
-    context = ctx_market(values, {}, bar_store().inventory(), person().timezone)
+    context = ctx_market(values, {}, inventory=bar_store().inventory(), zone=person().timezone)
     html = render_template(f"new_backtest/_{part}.html", market=context)
     if part == "estimate":
         return html
@@ -46,9 +46,9 @@ def market(part: str) -> str:
 @blueprint.get("/strategies/<name>/fields")
 def fields(name: str) -> str:
     """The params of a strategy, at their defaults."""
-    if name not in STRATEGIES:
+    strategy = catalogue().get(name)
+    if strategy is None:
         abort(404, f"There is no strategy {name[:60]!r}.")
-    strategy = STRATEGIES[name]
     return render_template("new_backtest/_params.html", strategy=strategy, params=ctx_params(strategy, {}, {}))
 
 
@@ -64,7 +64,7 @@ def create() -> AnyResponse:
     need_trader()
     values = values_from_form(request.form)
     try:
-        backtest = submit(raw_spec(values, person().timezone), owner=person(), source="web")
+        backtest = submit(raw_spec(values, person().timezone, catalogue()), owner=person(), source="web")
     except SpecErrors as error:
         errors: dict[str, str] = {}
         for one in error.errors:
@@ -80,8 +80,8 @@ def create() -> AnyResponse:
 def _first_values() -> Values:
     clone = request.args.get("clone")
     if clone is None:
-        name = request.args.get("strategy", FIRST_STRATEGY)
-        return default_values(name if name in STRATEGIES else FIRST_STRATEGY)
+        strategies = catalogue()
+        return default_values(strategies.get(request.args.get("strategy", "")) or strategies[FIRST_STRATEGY])
     try:
         task_id = UUID(clone)
     except ValueError:
@@ -98,4 +98,4 @@ def _context(values: Values, errors: dict[str, str]) -> object:
     inventory = bar_store().inventory()
     if not values["symbols"] and not errors:
         values["symbols"] = [one.symbol for one in inventory if one.timeframe == "1h"][:1]
-    return ctx_form(values, errors, inventory, person().timezone)
+    return ctx_form(values, errors, inventory=inventory, zone=person().timezone, catalog=catalogue())

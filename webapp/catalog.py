@@ -1,0 +1,28 @@
+"""The strategies a person can choose: the shipped ones, and people's own as the workers listed them."""
+
+from __future__ import annotations
+
+from flask import g
+
+from engine.catalog import STRATEGIES, Catalog, StrategySpec, extended_catalog
+from engine.spec import ParamSpec
+from storage_core import custom_strategies
+from storage_core.models import CustomStrategy
+from webapp.extensions import db
+
+
+def catalogue() -> Catalog:
+    """Every strategy that works, read once a request. The rules of people's own stay in the workers."""
+    if "catalogue" not in g:
+        own = [_spec(row) for row in custom_strategies.listed(db.session()) if not row.error]
+        g.catalogue = extended_catalog(one for one in own if one.name not in STRATEGIES)
+    found: Catalog = g.catalogue
+    return found
+
+
+def _spec(row: CustomStrategy) -> StrategySpec:
+    """The listed strategy without its code: rules between params are checked when a worker runs it."""
+    params = tuple(ParamSpec(**{**fields, "choices": tuple(fields["choices"])}) for fields in row.params.values())
+    return StrategySpec(
+        name=row.name, label=row.label, help=row.help, params=params, signals=row.source, warmup=lambda _: 0
+    )
