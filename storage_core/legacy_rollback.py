@@ -22,7 +22,7 @@ from storage_core.files import create_bytes, disk_problems, fsync_dir
 from storage_core.legacy_errors import NotWritten
 from storage_core.legacy_find import MANIFEST, RESULT, RESULTS, TASKS
 from storage_core.legacy_report import Failure
-from storage_core.legacy_verify import backup_of, migrated_rows
+from storage_core.legacy_verify import backup_of, count_migrated, migrated_rows
 from storage_core.models import Backtest
 from storage_core.settings import Settings
 
@@ -62,14 +62,17 @@ def roll_back(
     backup_dir: Path | None = None,
     task_ids: Sequence[UUID] = (),
     dry_run: bool = False,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int, int, int], None] = lambda done, total, failed: None,
 ) -> RollbackReport:
     """Write every migrated result (or those of `task_ids`) below `target`, in the layout it came from.
 
     Rows and tables stay as they are. `backup_dir`: also compare with the backups there. Raises DiskProblem.
+
+    `on_progress` hears (done, total, failed) after each result.
     """
     engine, report = make_engine(settings.database_url), RollbackReport(str(target), dry_run)
     try:
+        total = count_migrated(engine, task_ids)
         for number, row in enumerate(migrated_rows(engine, task_ids), 1):
             try:
                 files = rebuilt(settings, row)
@@ -85,7 +88,7 @@ def roll_back(
                 report.there += there
                 report.written += not there
                 report.same_bytes += not there and any(_sha256(data) == row.legacy_sha256 for data in files.values())
-            on_progress(number)
+            on_progress(number, total, len(report.failures))
     finally:
         engine.dispose()
     return report

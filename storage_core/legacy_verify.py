@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import Engine, select
+from sqlalchemy import ColumnElement, Engine, func, select
 
 from storage_core import legacy_check, legacy_find, legacy_parse
 from storage_core.db import make_engine, session_scope
@@ -68,9 +68,7 @@ def missing_files(settings: Settings, source: Path, units: Sequence[Unit]) -> li
 
 def migrated_rows(engine: Engine, task_ids: Sequence[UUID] = ()) -> Iterator[Backtest]:
     """The rows of all migrated results (or of those of `task_ids`), in short transactions."""
-    wanted = select(Backtest).where(Backtest.source == "legacy", Backtest.deleted_at.is_(None))
-    if task_ids:
-        wanted = wanted.where(Backtest.task_id.in_(task_ids))
+    wanted = select(Backtest).where(*_migrated(task_ids))
     last = UUID(int=0)
     while True:
         with session_scope(engine) as session:
@@ -80,6 +78,17 @@ def migrated_rows(engine: Engine, task_ids: Sequence[UUID] = ()) -> Iterator[Bac
             return
         yield from rows
         last = rows[-1].task_id
+
+
+def count_migrated(engine: Engine, task_ids: Sequence[UUID] = ()) -> int:
+    """How many rows `migrated_rows` gives."""
+    with session_scope(engine) as session:
+        return session.scalar(select(func.count()).select_from(Backtest).where(*_migrated(task_ids))) or 0
+
+
+def _migrated(task_ids: Sequence[UUID]) -> list[ColumnElement[bool]]:
+    wanted = [Backtest.source == "legacy", Backtest.deleted_at.is_(None), Backtest.status.in_(("completed", "failed"))]
+    return [*wanted, Backtest.task_id.in_(task_ids)] if task_ids else wanted
 
 
 def backup_of(row: Backtest, folder: Path) -> Copy | None:

@@ -7,7 +7,13 @@ from flask import Flask
 
 def init_app(app: Flask) -> None:
     """Register every command."""
-    from webapp.commands import accounts, up
+    from webapp.commands import accounts, results, up
 
-    for command in (up.up, accounts.setup_link, accounts.create_user):
+    for command in (
+        up.up,
+        accounts.setup_link,
+        accounts.create_user,
+        results.migrate_results,
+        results.rollback_results,
+    ):
         app.cli.add_command(command)
