@@ -37,7 +37,7 @@ def test_a_bucket_is_written_in_one_way(tmp_path: Path, uri: str, spelled: str) 
     ["s3://", "s3:///prefix", "s3://Upper", "s3://ab", "s3://bucket//a", "s3://bucket/../a", "ftp://host/x", "file://"],
 )
 def test_a_place_that_cannot_be_is_refused(tmp_path: Path, uri: str) -> None:
-    with pytest.raises(SettingsError, match="RESULTS_URI is .* allowed: a folder, or s3://bucket/prefix"):
+    with pytest.raises(SettingsError, match=r"RESULTS_URI is .* allowed: a folder, or s3://bucket/prefix"):
         read(tmp_path, RESULTS_URI=uri)
 
 
