@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
 from storage_core import manifest, result_files, result_folders
 from storage_core.db import session_scope
@@ -33,7 +34,6 @@ from storage_core.models import Backtest
 from storage_core.result_store import ResultTables
 
 IMPORTING = ".importing"
-_FIRST: Mapping[str, Any] = {"revision": 1, "note": "", "pinned": False, "tags": [], "attempt": 0, "phase": ""}
 _KEPT = {"task_id", "owner_id", "note", "pinned", "tags"}
 
 
@@ -65,7 +65,7 @@ def stage(
     metadata: Mapping[str, Any],
 ) -> Staged:
     """Write a result below `folder`, flushed; `tables` None: a row without a result. Raises BadTables, DiskProblem."""
-    row = {**_FIRST, **columns}
+    row = {**_defaults(), **columns}
     if tables is None:
         return Staged({**row, **manifest.result_columns(metrics, metadata, {})}, None)
     result_files.check_tables(tables.by_name())
@@ -122,6 +122,18 @@ def withdraw(engine: Engine, results_dir: Path, task_id: UUID) -> None:
 def clear(results_dir: Path) -> None:
     """Remove what a killed import left staged; only while no other import runs."""
     shutil.rmtree(results_dir / IMPORTING, ignore_errors=True)
+
+
+def _defaults() -> dict[str, Any]:
+    """What the columns of a row are when nobody says, so that the manifest has them too."""
+    found = {}
+    for attribute in inspect(Backtest).column_attrs:
+        default = attribute.columns[0].default
+        if isinstance(default, CallableColumnDefault):
+            found[attribute.key] = default.arg(None)  # type: ignore[arg-type]
+        elif isinstance(default, ScalarElementColumnDefault):
+            found[attribute.key] = default.arg
+    return found
 
 
 def _rows(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, Backtest]:
