@@ -18,14 +18,14 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         "webapp",
         info=Info(title="coin-hts", version="1", description="Submit, follow and read backtests."),
         template_folder=str(ROOT / "templates"),
-        static_folder=str(ROOT / "static"),
+        static_folder=None,  # assets.py serves them
         doc_ui=False,
         validation_error_callback=api.invalid_request,
     )
     extensions.configure(app, settings or Settings.from_env())
     # Flask runs after_request functions last to first: the headers come last, also on what the others answer.
     security.init_app(app)
-    assets.init_app(app)
+    assets.init_app(app, ROOT / "static")
     extensions.init_app(app)
     login.init_app(app)
     errors.init_app(app)

@@ -1,0 +1,124 @@
+"""The pages in a real browser: no complaint in its console, nothing for axe, nothing wider than a phone."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Page, expect
+from werkzeug.serving import make_server
+
+from storage_core import backtests
+from storage_core.db import session_scope
+from tests.flows.conftest import browser_type_launch_args  # noqa: F401 -- a fixture
+from tests.webapp import results
+from tests.webapp.conftest import PASSWORD
+
+
+@pytest.fixture
+def address(app) -> Iterator[str]:
+    """The application on a port."""
+    app.testing = False
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def page(browser: Chromium, address: str, users) -> Iterator[Page]:
+    """ada, logged in, whose browser must not complain."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=address, color_scheme="light")
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto("/login")
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{address}/")
+    yield page
+    context.close()
+    assert [text for text in complaints if "status of 422" not in text] == []  # the browser notes each refused form
+
+
+def test_every_page_in_both_themes_and_widths(page, completed, engine, users, bars):
+    done = completed(count=3_000, trades=80, symbols=["KRW-BTC", "KRW-ETH"])
+    failed = results.queue(engine, owner_id=users["ada"])
+    claim = results.start(engine, failed)
+    with session_scope(engine) as session:
+        backtests.fail(session, claim, code="no_bars", message="no bars for KRW-DOGE 1m")
+    running = results.queue(engine, owner_id=users["ada"])
+    results.start(engine, running)
+    axe = Axe()
+    for address in ("/", "/backtests", "/backtests/new", done, f"{done}/chart", f"{done}/trades", f"{done}/setup",
+                    f"/backtests/{failed}", f"/backtests/{running}"):  # fmt: skip
+        for width, theme in ((1440, "light"), (390, "dark")):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=theme)
+            page.goto(address)
+            if page.locator("[data-chart]").count():
+                expect(page.locator("[data-drawn] canvas").first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (address, width)
+            found = [(one["id"], one["nodes"][0]["html"]) for one in axe.run(page).response["violations"]]
+            assert found == [], (address, width, theme)
+
+
+def test_a_running_backtest_becomes_its_result_without_a_reload(page, engine, settings, users, monkeypatch):
+    task_id = results.queue(engine, owner_id=users["ada"])
+    page.goto(f"/backtests/{task_id}")
+    page.evaluate("window.stayed = true")
+    expect(page.get_by_text("waiting for a worker")).to_be_visible()
+    monkeypatch.setattr(results, "queue", lambda engine, **changes: task_id)
+    results.complete(engine, settings)
+    expect(page.get_by_text("Total return").first).to_be_visible()
+    expect(page.locator("#equity-chart[data-drawn] canvas").first).to_be_visible()
+    expect(page.locator("#announce")).to_have_text("Completed")
+    assert page.evaluate("window.stayed")
+
+
+def test_zoom_fetches_detail_and_back_restores_the_tab(page, completed):
+    address = completed(count=9_000)
+    page.goto(address)
+    page.get_by_role("link", name="Chart", exact=True).click()
+    chart = page.locator("#candles-chart[data-drawn]")
+    expect(chart).to_be_visible()
+    with page.expect_response(lambda answer: "candles.json" in answer.url and "from=" in answer.url) as detail:
+        box = chart.bounding_box()
+        page.mouse.move(box["x"] + 400, box["y"] + 200)
+        for _ in range(12):
+            page.mouse.wheel(0, -300)
+            page.wait_for_timeout(30)
+    assert detail.value.ok
+    page.get_by_role("link", name="Setup").click()
+    expect(page.get_by_text("Bars that were used")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#candles-chart[data-drawn]")).to_be_visible()
+
+
+def test_the_switch_of_the_theme_is_remembered(page):
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-bs-theme", "light")
+    page.get_by_role("button", name="Switch between light and dark").click()
+    expect(root).to_have_attribute("data-bs-theme", "dark")
+    page.goto("/backtests")
+    expect(root).to_have_attribute("data-bs-theme", "dark")
+
+
+def test_by_keyboard_alone(page, bars):
+    page.goto("/backtests/new")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator("#strategy")).to_be_focused()
+    page.locator("#params-fast").fill("40")
+    page.keyboard.press("Enter")
+    page.get_by_text("1 thing needs another look.").wait_for()
+    assert "must be less than slow" in page.locator("#params-fast-error").inner_text()
+    expect(page.get_by_role("alert").filter(has_text="another look")).to_be_focused()
