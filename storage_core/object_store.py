@@ -91,7 +91,7 @@ class StorageProvider(ABC):
         With `sha256`, raises ObjectDamaged for other bytes: for a file before it appears, for a stream at the end.
         """
         if isinstance(target, Path):
-            return _again_when_damaged(lambda: self._to_file(key, target, sha256))
+            return again_when_damaged(lambda: self._to_file(key, target, sha256))
         return self._received(key, target.write, sha256)
 
     def verify(self, key: str, *, sha256: str | None = None, md5: str | None = None) -> None:
@@ -100,9 +100,9 @@ class StorageProvider(ABC):
         `sha256` reads all of it again. `md5` trusts the store's ETag where that is an MD5, and reads otherwise.
         """
         if sha256 is not None:
-            _again_when_damaged(lambda: self._received(key, len, sha256))
+            again_when_damaged(lambda: self._received(key, len, sha256))
         if md5 is not None:
-            _again_when_damaged(lambda: self._compare(key, "MD5", md5, self._md5(key)))
+            again_when_damaged(lambda: self._compare(key, "MD5", md5, self._md5(key)))
 
     def __enter__(self) -> StorageProvider:
         return self
@@ -145,7 +145,7 @@ def provider_for(uri: str, settings: Settings) -> StorageProvider:
     return LocalStorageProvider(Path(uri))
 
 
-def _again_when_damaged(read: Callable[[], T]) -> T:
+def again_when_damaged(read: Callable[[], T]) -> T:
     """A second look at bytes that do not match: the way here may be at fault, not the object."""
     try:
         return read()
