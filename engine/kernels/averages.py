@@ -112,6 +112,7 @@ def crosses(signs: NDArray[np.int8], first: int) -> tuple[Flags, Flags]:
     up = np.zeros(len(signs), dtype=np.bool_)
     down = np.zeros(len(signs), dtype=np.bool_)
     for i in range(first, len(signs)):
-        up[i] = signs[i - 1] <= 0 and signs[i] > 0
-        down[i] = signs[i - 1] >= 0 and signs[i] < 0
+        # Without branches: & compares many bars at once where `and` would go bar by bar.
+        up[i] = (signs[i - 1] <= 0) & (signs[i] > 0)
+        down[i] = (signs[i - 1] >= 0) & (signs[i] < 0)
     return up, down

@@ -25,13 +25,12 @@ from engine.kernels.records import (
 
 @njit
 def fill_waiting(state: Any, rules: Any, trade: Any, fresh: Any, bar: int, open_: float) -> None:
-    """1. Orders from the previous close fill at this open: the exit first, then the entry if nothing is held."""
+    """1. Orders from the previous close fill at this open: the exit, then the entry. After the exit nothing is held."""
     if state.waiting_exit != NONE:
         close_position(state, rules, trade, bar, open_, state.waiting_exit)
         state.waiting_exit = NONE
     if state.waiting_entry != 0:
-        if state.quantity == 0.0:
-            open_position(state, rules, fresh, bar, open_, state.waiting_entry)
+        open_position(state, rules, fresh, bar, open_, state.waiting_entry)
         state.waiting_entry = 0
 
 
