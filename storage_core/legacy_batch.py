@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from storage_core.result_import import Staged
 from storage_core.settings import Settings
 
 ACTOR = "migrate-results"
+FLUSHES_AT_ONCE = 8
 STEPS = ("staged", "committed", "compared", "moved")
 """The steps of a batch, as `on_step` hears of them; the commit point is that of `result_import`."""
 
@@ -55,6 +57,7 @@ class _Job:
     copy: Copy
     sha256: str
     others: list[Copy]
+    legacy: Legacy | None = None
     staged: Staged | None = None
     outcome: Outcome | None = None
 
@@ -70,29 +73,30 @@ class Batches:
     ) -> None:
         self.settings, self.options, self._on_step = settings, options, on_step
         self.engine = safe_engine(settings.database_url)
+        self._threads = ThreadPoolExecutor(FLUSHES_AT_ONCE)  # one computes while the others wait for the disk
 
     def close(self) -> None:
-        """Let the database go."""
+        """Let the database and the threads go."""
+        self._threads.shutdown(cancel_futures=True)
         self.engine.dispose()
 
     def run(self, units: Sequence[Unit]) -> list[Outcome]:
         """Migrate these, each by itself: what is wrong with one leaves the others alone."""
         outcomes: list[Outcome] = []
-        jobs: list[_Job] = []
         rows = self._rows([unit.task_id for unit in units if unit.task_id])
-        for unit in units:
-            if unit.problem is not None:
-                outcomes.append(_failed(unit.path, None, unit.problem))
-            elif unit.task_id is not None:
-                jobs += self._begin(unit, rows.get(unit.task_id), outcomes)
+        jobs: list[_Job] = []
+        for own, job in self._threads.map(lambda unit: self._begin(unit, rows), units):
+            outcomes += own
+            jobs += [job] if job else []
         if not self.options.dry_run:
             self._finish(jobs)
         return outcomes + [job.outcome for job in jobs if job.outcome]
 
-    def _begin(self, unit: Unit, row: Backtest | None, outcomes: list[Outcome]) -> list[_Job]:
-        """Decide about each copy of one result; those to be stored or compared come back as jobs."""
-        assert unit.task_id is not None  # noqa: S101
-        sources: list[Source] = []
+    def _begin(self, unit: Unit, rows: Mapping[UUID, Backtest]) -> tuple[list[Outcome], _Job | None]:
+        """Decide about each copy of one result: outcomes, and what is to be stored, or compared and moved."""
+        if unit.task_id is None or unit.problem is not None:
+            return [_failed(unit.path, None, unit.problem or FileNotFoundError())], None
+        row, sources, outcomes = rows.get(unit.task_id), list[Source](), list[Outcome]()
         for copy in unit.copies:
             try:
                 sources.append(legacy_parse.read_copy(self.options.source, copy, self.options.rules))
@@ -101,7 +105,7 @@ class Batches:
                     outcomes.append(_failed(copy.path, unit.task_id, error))
         agreed = _agreed(sources, row, unit.task_id, outcomes, force=self.options.force)
         if not agreed:
-            return []
+            return outcomes, None
         first, *others = agreed
         job = _Job(unit.task_id, first.copy, first.sha256, [source.copy for source in others])
         job.outcome = self._attempt(job, first, row)
@@ -109,7 +113,7 @@ class Batches:
             outcomes += [Outcome(skip=Skip.SAME) for _ in others]
         else:
             outcomes += [_failed(copy.path, unit.task_id, _same_fault(job)) for copy in job.others]
-        return [job]
+        return outcomes, job
 
     def _attempt(self, job: _Job, source: Source, row: Backtest | None) -> Outcome:
         try:
@@ -122,9 +126,10 @@ class Batches:
         if there and row is not None and row.deleted_at is not None:
             job.others, job.sha256 = [], ""
             return Outcome(skip=Skip.DELETED)
-        legacy = legacy_parse.convert(source, job.task_id, self.options.rules)
+        job.legacy = legacy = legacy_parse.convert(source, job.task_id, self.options.rules)
         if there and row is not None:
-            legacy_check.check_stored(self.settings, row, legacy)
+            if self.options.dry_run:
+                legacy_check.check_stored(self.settings, row, legacy)  # in a real run `_compare` does that
             return Outcome(skip=Skip.THERE)
         if self.options.cutoff is not None and legacy.columns["created_at"] >= self.options.cutoff:
             job.others, job.sha256 = [], ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pyarrow as pa
 
@@ -33,7 +32,7 @@ def check_row(row: Backtest, legacy: Legacy) -> None:
 
 def check_tables(tables: Mapping[str, pa.Table], legacy: Legacy, frame: str) -> None:
     """Raise BadLegacyFile unless the tables, read back, are those converted and give the same document again."""
-    if legacy.tables is None or legacy.document is None:
+    if legacy.tables is None:
         return
     for name, expected in legacy.tables.by_name().items():
         if not tables[name].equals(expected):
@@ -41,7 +40,7 @@ def check_tables(tables: Mapping[str, pa.Table], legacy: Legacy, frame: str) -> 
             raise _differs(column, f"the table {name}")
     again = legacy_document.to_document(frame, tables)
     if legacy_document.digest(again) != legacy.legacy["digest"]:
-        raise _differs(first_difference(again, legacy.document), "the result")
+        raise _differs("the document", "what comes back from the tables")
 
 
 def read_tables(settings: Settings, row: Backtest) -> dict[str, pa.Table]:
@@ -59,20 +58,6 @@ def check_stored(settings: Settings, row: Backtest, legacy: Legacy) -> None:
     except StorageError as error:
         raise BadLegacyFile("damaged", "", f"is stored, but {error} (--force stores it again)") from error
     check_tables(tables, legacy, row.metadata_["legacy"].get("document", ""))
-
-
-def first_difference(one: Any, other: Any, where: str = "") -> str:
-    """The path of the first value in which two documents differ."""
-    if isinstance(one, dict) and isinstance(other, dict) and list(one) == list(other):
-        pairs = [(f"{where}.{key}" if where else key, one[key], other[key]) for key in one]
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        pairs = [(f"{where}[{index}]", a, b) for index, (a, b) in enumerate(zip(one, other, strict=True))]
-    else:
-        return where
-    found = (
-        first_difference(a, b, path) for path, a, b in pairs if legacy_document.exactly(a) != legacy_document.exactly(b)
-    )
-    return next(found, where)
 
 
 def _differs(field: str, where: str) -> BadLegacyFile:

@@ -10,13 +10,16 @@ import errno
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from storage_core.errors import DiskProblem
 from storage_core.files import disk_problems, fsync_dir, fsync_file, sha256_file
 from storage_core.legacy_errors import CannotMove
 
+_AT_ONCE = 8
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 
@@ -35,33 +38,41 @@ def move(source: Path, paths: Iterable[tuple[str, str]], backup_dir: Path) -> No
 
     Raises DiskProblem; after that, and after a crash, every file is in the source, in the backups, or in both.
     """
-    paths = list(paths)
-    backups = {backup_dir / folder for _, folder in paths}
-    with disk_problems(backup_dir):
-        for backup in backups:
-            backup.mkdir(parents=True, exist_ok=True)
-    for path, folder in paths:
-        with disk_problems(backup_dir / folder):
-            _keep(source / path, backup_dir / folder)
-    with disk_problems(backup_dir):
-        for backup in (*backups, backup_dir):
-            fsync_dir(backup)
-    for path, _ in paths:
-        with disk_problems(source / path):
-            (source / path).unlink(missing_ok=True)
-        if path.count("/") > 1:
-            with suppress(OSError):  # other files of the task stay, and so does its folder
-                (source / path).parent.rmdir()
+    moves = list(paths)
+    backups = {backup_dir / folder for _, folder in moves}
+    with ThreadPoolExecutor(_AT_ONCE) as threads:  # each step waits for the disk, and together they wait once
+        list(threads.map(_make_folder, backups))
+        list(threads.map(lambda move: _keep(source / move[0], backup_dir / move[1]), moves))
+        list(threads.map(_flush_folder, backups))
+        _flush_folder(backup_dir)
+        list(threads.map(lambda move: _forget(source, move[0]), moves))
+
+
+def _make_folder(folder: Path) -> None:
+    with disk_problems(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    with disk_problems(folder):
+        fsync_dir(folder)
+
+
+def _forget(source: Path, path: str) -> None:
+    """Remove the first name of a file, and the folder of its task when nothing else is in it."""
+    with disk_problems(source / path):
+        (source / path).unlink(missing_ok=True)
+    if path.count("/") > 1:
+        with suppress(OSError):  # other files of the task stay, and so does its folder
+            (source / path).parent.rmdir()
 
 
 def _keep(path: Path, folder: Path) -> None:
     """Give the file a place in `folder`: its name, or with a number when another content has that."""
-    number = 1
-    while True:
-        target = folder / (path.name if number == 1 else f"{path.stem}.{number}{path.suffix}")
-        if _placed(path, target):
-            return
-        number += 1
+    with disk_problems(folder / path.name):
+        for number in count(1):
+            if _placed(path, folder / (path.name if number == 1 else f"{path.stem}.{number}{path.suffix}")):
+                return
 
 
 def _placed(path: Path, target: Path) -> bool:

@@ -43,7 +43,6 @@ class Legacy:
     tables: ResultTables | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     sparkline: list[float] | None = None
-    document: Mapping[str, Any] | None = None
     doubts: list[str] = field(default_factory=list)
 
 
@@ -107,7 +106,6 @@ def convert(source: Source, task_id: UUID, rules: Rules) -> Legacy:
         tables=converted.tables,
         metrics=legacy_row.metrics(converted),
         sparkline=legacy_row.sparkline(converted),
-        document=document,
         doubts=doubts,
     )
 

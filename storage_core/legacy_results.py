@@ -131,6 +131,9 @@ def _in_processes(
 
 def _begin(settings: Settings, options: Options) -> None:
     """In a new process: its own engine, and an end when the process that started it ends."""
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)  # as many processes as processors already
     _in_this_process.append(Batches(settings, options))
     parent = multiprocessing.parent_process()
 

@@ -100,7 +100,7 @@ def commit(engine: Engine, results_dir: Path, staged: Sequence[Staged], *, repla
         if any(item.folder for item in new):
             fsync_dir(results_dir / result_folders.BACKTESTS)
         with session_scope(engine) as session:
-            written = {item.task_id for item in new if _write_row(session, item, known=item.task_id in old)}
+            written = _write_rows(session, new, old)
             add_events(session, [(task_id, None) for task_id in sorted(written)], "imported", actor=actor)
         for item in staged:
             if item.task_id not in written:
@@ -141,15 +141,21 @@ def _rows(session: Session, task_ids: Sequence[UUID]) -> dict[UUID, Backtest]:
     return {row.task_id: row for row in rows}
 
 
-def _write_row(session: Session, item: Staged, *, known: bool) -> bool:
-    """Write the row of this result; False when somebody on another machine was faster."""
-    if known:
-        columns = {name: value for name, value in item.columns.items() if name not in _KEPT}
-        session.execute(update(Backtest).where(Backtest.task_id == item.task_id).values(columns))
-        return True
+def _write_rows(session: Session, items: Sequence[Staged], old: Mapping[UUID, Backtest]) -> set[UUID]:
+    """Insert the rows, or update those in `old`; not among the ids: those that another machine inserted first."""
+    names = [attribute.key for attribute in inspect(Backtest).column_attrs]
+    new = [{name: item.columns.get(name) for name in names} for item in items if item.task_id not in old]
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    added = dialect.insert(Backtest).values(item.columns).on_conflict_do_nothing().returning(Backtest.task_id)
-    return session.execute(added).one_or_none() is not None
+    if new:
+        session.execute(dialect.insert(Backtest).on_conflict_do_nothing(), new)
+    for item in items:
+        if item.task_id in old:
+            columns = {name: value for name, value in item.columns.items() if name not in _KEPT}
+            session.execute(update(Backtest).where(Backtest.task_id == item.task_id).values(columns))
+    ids = [item.task_id for item in items]
+    found = session.execute(select(Backtest.task_id, Backtest.parquet_path).where(Backtest.task_id.in_(ids)))
+    paths = {row.task_id: row.parquet_path for row in found}
+    return {item.task_id for item in items if paths[item.task_id] == item.columns.get("parquet_path")}
 
 
 def _move_in(results_dir: Path, item: Staged, *, leftovers: bool) -> None:
