@@ -19,7 +19,9 @@ from pathlib import Path
 from uuid import UUID
 
 from storage_core.db import utc_now
+from storage_core.errors import ResultMissing
 from storage_core.files import disk_problems, file_lock, fsync_dir
+from storage_core.models import Backtest
 
 BACKTESTS, STAGING, TRASH, LOCK = "backtests", ".staging", ".trash", ".lock"
 TRASH_DAYS = 7
@@ -43,6 +45,28 @@ class ResultFolder:
         return f"{BACKTESTS}/{self.path.name}/"
 
 
+def named(parent: Path, task_id: UUID, revision: int) -> ResultFolder:
+    """The folder of that revision of a result."""
+    return ResultFolder(parent / (f"{task_id}" if revision == 1 else f"{task_id}.r{revision}"), task_id, revision)
+
+
+def parsed(path: Path) -> ResultFolder | None:
+    """The folder as its name says; None when it is not a name that `named` gives."""
+    name = _NAME.fullmatch(path.name)
+    return ResultFolder(path, UUID(name[1]), int(name[2] or 1)) if name else None
+
+
+def of_row(results_dir: Path, backtest: Backtest) -> ResultFolder:
+    """The folder that the row points to; raises ResultMissing when it points to none inside the results."""
+    if not backtest.parquet_path:
+        raise ResultMissing(backtest.task_id, None)
+    path = results_dir / backtest.parquet_path
+    folder = parsed(path)
+    if folder is None or path.parent != results_dir / BACKTESTS:
+        raise ResultMissing(backtest.task_id, path)
+    return folder
+
+
 def locked(results_dir: Path) -> AbstractContextManager[None]:
     """The lock of everything that decides whether a folder is needed: adopting, superseding, discarding."""
     with disk_problems(results_dir):
@@ -58,7 +82,7 @@ def free_name(results_dir: Path, task_id: UUID) -> ResultFolder:
         fsync_dir(results_dir)
         fsync_dir(results_dir.parent)
     revision = 1
-    while (folder := _folder(parent, task_id, revision)).path.exists():
+    while (folder := named(parent, task_id, revision)).path.exists():
         revision += 1
     return folder
 
@@ -86,8 +110,8 @@ def result_folders(results_dir: Path) -> tuple[list[ResultFolder], list[str]]:
     """All result folders, of each task the newest revision first, and the names that are not ours."""
     found, foreign = [], []
     for path in _entries(results_dir / BACKTESTS):
-        if (name := _NAME.fullmatch(path.name)) and path.is_dir():
-            found.append(ResultFolder(path, UUID(name[1]), int(name[2] or 1)))
+        if (folder := parsed(path)) and path.is_dir():
+            found.append(folder)
         else:
             foreign.append(path.name)
     return sorted(found, key=lambda folder: (str(folder.task_id), -folder.revision)), sorted(foreign)
@@ -123,10 +147,6 @@ def empty_trash(results_dir: Path, *, now: datetime | None = None, dry_run: bool
                 with disk_problems(path):
                     shutil.rmtree(path)
     return old
-
-
-def _folder(parent: Path, task_id: UUID, revision: int) -> ResultFolder:
-    return ResultFolder(parent / (f"{task_id}" if revision == 1 else f"{task_id}.r{revision}"), task_id, revision)
 
 
 def _entries(folder: Path) -> Iterator[Path]:
