@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Final
 
 import dramatiq
@@ -10,7 +12,6 @@ from flask_compress import Compress
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 
@@ -22,7 +23,6 @@ from workers.queue import make_broker
 LIMITER_STORES: Final = ("redis://", "rediss://")
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
-migrate = Migrate()
 login = LoginManager()
 csrf = CSRFProtect()
 limiter = Limiter(key_func=get_remote_address, default_limits=[])
@@ -53,10 +53,18 @@ def configure(app: Flask, settings: Settings) -> None:
 def init_app(app: Flask) -> None:
     """Bind every extension. The order matters where one wraps another's answer."""
     db.init_app(app)
-    migrate.init_app(app, db, directory=f"{app.root_path}/../migrations", render_as_batch=True)
+    _add_migrations(app)
     csrf.init_app(app)
     limiter.init_app(app)
     compress.init_app(app)
+
+
+def _add_migrations(app: Flask) -> None:
+    """`flask db ...`; only the command line needs it, and Alembic's 5 MB with it."""
+    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
+        from flask_migrate import Migrate
+
+        Migrate().init_app(app, db, directory=str(Path(app.root_path).parent / "migrations"), render_as_batch=True)
 
 
 def settings() -> Settings:

@@ -48,6 +48,7 @@ class TradesPage:
 def read_trades(settings: Settings, backtest: Backtest, *, page: int = 1, size: int = PAGE) -> TradesPage:
     """The `page`-th page (1 = newest); a page beyond the last one is the last one."""
     import numpy as np
+    import pyarrow as pa
 
     table = result_store.read_table(settings, backtest, "symbol_signals")
     entered = table["timestamp"].cast("int64").to_numpy()
@@ -55,10 +56,11 @@ def read_trades(settings: Settings, backtest: Backtest, *, page: int = 1, size: 
     pages = max(1, -(-total // size))
     page = min(max(page, 1), pages)
     newest_first = np.argsort(entered, kind="stable")[::-1]
-    chosen = newest_first[(page - 1) * size : page * size]
     first = total - (page - 1) * size
-    rows = table.take(chosen).to_pylist()
-    return TradesPage([_trade(row, first - index) for index, row in enumerate(rows)], total, page, pages)
+    rows = [table.slice(index, 1) for index in newest_first[(page - 1) * size : page * size].tolist()]
+    # Not table.take: given an array, pyarrow looks for pandas, which the web process must not load.
+    listed = pa.concat_tables(rows).to_pylist() if rows else []
+    return TradesPage([_trade(row, first - index) for index, row in enumerate(listed)], total, page, pages)
 
 
 def read_symbols(settings: Settings, backtest: Backtest) -> list[dict[str, Any]]:
