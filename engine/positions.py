@@ -1,86 +1,20 @@
 """PositionManager: the engine's step, one bar or signal at a time, for replay and live use."""
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from engine.bars import Bars, validate_bars
-from engine.errors import BarsError
-from engine.kernels.orders import begin
-from engine.kernels.records import EXIT_REASONS, STATE, TRADE, Records
-from engine.kernels.step import decide_again, step_once, value_open
+from engine.position_book import Bar, Book, ClosedTrade, Position, PositionSummary
 from engine.rules import rules_of
 from engine.signals import Wish
 from engine.spec import BacktestSpec
 from engine.trades import Trades, trades_of
 
+__all__ = ["Bar", "Callbacks", "ClosedTrade", "Position", "PositionManager", "PositionSummary"]
+
 _log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
-
-
-class Bar(NamedTuple):
-    """One bar: open time in microseconds UTC, prices in the quote currency, volume in the base currency."""
-
-    timestamp: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A position held now, valued at the last close without an exit fee. side +1 long, -1 short; return_ a fraction."""
-
-    symbol: str
-    strategy: str
-    side: int
-    quantity: float
-    entry_price: float
-    entry_timestamp: int
-    last_price: float
-    pnl: float
-    return_: float
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedTrade:
-    """A round trip that has ended; fields as in Trades, times in microseconds UTC."""
-
-    symbol: str
-    strategy: str
-    side: int
-    quantity: float
-    entry_timestamp: int
-    entry_price: float
-    exit_timestamp: int
-    exit_price: float
-    fee: float
-    slippage: float
-    pnl: float
-    return_: float
-    hold_bars: int
-    exit_reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class PositionSummary:
-    """All keys together. Money but for counts; win_rate = wins / closed trades, None before the first."""
-
-    open_positions: int
-    open_pnl: float
-    realised_pnl: float
-    fees: float
-    slippage: float
-    trades: int
-    wins: int
-    losses: int
-    win_rate: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +40,7 @@ class PositionManager:
         self._rules = rules_of(spec, hold_bars)
         self._cash = spec.initial_cash
         self._callbacks = callbacks or Callbacks()
-        self._books: dict[Key, _Book] = {}
+        self._books: dict[Key, Book] = {}
 
     def on_bar(self, symbol: str, strategy: str, bar: Bar, wish: Wish = Wish.NOTHING) -> float:
         """Take the next bar of a pair, and the wish at its close if it is known already; the equity at the close.
@@ -115,7 +49,7 @@ class PositionManager:
         """
         book = self._books.get((symbol, strategy))
         if book is None:
-            book = _Book(symbol, strategy, self._cash)
+            book = Book(symbol, strategy, self._cash)
         book.check(bar)
         self._books[symbol, strategy] = book
         with _Changes(book, self._callbacks):
@@ -164,103 +98,10 @@ class PositionManager:
         )
 
 
-class _Book:
-    """One pair: the kernels' state and trade log, and the times of its bars at which something happened."""
-
-    def __init__(self, symbol: str, strategy: str, cash: float) -> None:
-        self.symbol = symbol
-        self.strategy = strategy
-        self.state: Records = np.zeros(1, dtype=STATE)
-        self.log: Records = np.zeros(8, dtype=TRADE)
-        self.times: dict[int, int] = {}
-        self.number = -1
-        self.last: Bar | None = None
-        begin(self.state, cash)
-
-    @property
-    def count(self) -> int:
-        return int(self.state[0].trades)
-
-    def rows(self) -> Any:
-        return self.log[: self.count]
-
-    def check(self, bar: Bar) -> None:
-        one = {name: np.array([value]) for name, value in bar._asdict().items()}
-        try:
-            validate_bars(Bars(**one))
-        except BarsError as error:
-            raise BarsError(self.number + 1, error.column, error.was, error.allowed) from None
-        if self.last is not None and bar.timestamp <= self.last.timestamp:
-            raise BarsError(self.number + 1, "timestamp", bar.timestamp, "later than the bar before")
-
-    def take(self, rules: Records, bar: Bar, wish: Wish) -> float:
-        self.number += 1
-        self.last = bar
-        self.make_room()
-        prices = (float(bar.open), float(bar.high), float(bar.low), float(bar.close))
-        equity = step_once(self.state, rules, self.log, self.number, prices, int(wish))
-        return self.valued(equity)
-
-    def decide(self, rules: Records, wish: Wish) -> float:
-        if self.last is None:
-            raise KeyError((self.symbol, self.strategy))
-        self.make_room()
-        equity = decide_again(self.state, rules, self.log, self.number, float(self.last.close), int(wish))
-        return self.valued(equity)
-
-    def make_room(self) -> None:
-        if self.count + 2 > len(self.log):
-            self.log = np.concatenate([self.log, np.zeros_like(self.log)])
-
-    def valued(self, equity: float) -> float:
-        if self.last is not None:
-            value_open(self.state, self.log, self.number, float(self.last.close))
-        return float(equity)
-
-    def position(self) -> Position | None:
-        if self.last is None or self.state[0].quantity == 0.0:
-            return None
-        row = self.log[self.count - 1]
-        return Position(
-            symbol=self.symbol,
-            strategy=self.strategy,
-            side=int(row.side),
-            quantity=float(row.quantity),
-            entry_price=float(row.entry_price),
-            entry_timestamp=self.times[int(row.entry_bar)],
-            last_price=self.last.close,
-            pnl=float(row.pnl),
-            return_=float(row.return_),
-        )
-
-    def closed(self) -> Iterator[ClosedTrade]:
-        for row in self.rows():
-            if row.exit_bar >= 0:
-                yield self.trade(row)
-
-    def trade(self, row: Any) -> ClosedTrade:
-        return ClosedTrade(
-            symbol=self.symbol,
-            strategy=self.strategy,
-            side=int(row.side),
-            quantity=float(row.quantity),
-            entry_timestamp=self.times[int(row.entry_bar)],
-            entry_price=float(row.entry_price),
-            exit_timestamp=self.times[int(row.exit_bar)],
-            exit_price=float(row.exit_price),
-            fee=float(row.fee),
-            slippage=float(row.slippage),
-            pnl=float(row.pnl),
-            return_=float(row.return_),
-            hold_bars=int(row.hold_bars),
-            exit_reason=EXIT_REASONS[row.exit_reason],
-        )
-
-
 class _Changes:
     """Watches a book while it takes a bar or a wish, and tells the callbacks afterwards what has become of it."""
 
-    def __init__(self, book: _Book, callbacks: Callbacks) -> None:
+    def __init__(self, book: Book, callbacks: Callbacks) -> None:
         self.book = book
         self.callbacks = callbacks
         self.known = book.count
@@ -284,17 +125,7 @@ class _Changes:
         now = book.last.timestamp if book.last else 0
         if number >= self.known:
             book.times[int(row.entry_bar)] = now
-            opened = Position(
-                symbol=book.symbol,
-                strategy=book.strategy,
-                side=int(row.side),
-                quantity=float(row.quantity),
-                entry_price=float(row.entry_price),
-                entry_timestamp=now,
-                last_price=float(row.entry_price),
-                pnl=0.0,
-                return_=0.0,
-            )
+            opened = replace(book.held(row), last_price=float(row.entry_price), pnl=0.0, return_=0.0)
             _call(self.callbacks.on_opened, opened)
         if row.exit_bar >= 0:
             book.times[int(row.exit_bar)] = now

@@ -65,7 +65,7 @@ def same(first: Trades, second: Trades) -> bool:
 
 
 @given(worlds())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_final_equity_is_initial_cash_plus_all_pnl(world):
     run = simulate(*world, strategies=CATALOG)
     scale = max(run.initial_cash, float(np.abs(run.equity).max()))
@@ -73,7 +73,7 @@ def test_final_equity_is_initial_cash_plus_all_pnl(world):
 
 
 @given(worlds(), hs.sampled_from([1, 2, 7, 64]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_in_chunks_is_the_same_as_at_once(world, chunk):
     whole = simulate(*world, strategies=CATALOG)
     parts = simulate(*world, strategies=CATALOG, chunk_bars=chunk)
@@ -94,7 +94,7 @@ def test_every_strategy_in_chunks_is_the_same_as_at_once(name):
 
 
 @given(worlds(), hs.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_position_manager_makes_the_trades_of_simulate_to_the_last_bit(world, later):
     bars, spec = world
     run = simulate(bars, spec, strategies=CATALOG)
@@ -113,7 +113,7 @@ def test_position_manager_makes_the_trades_of_simulate_to_the_last_bit(world, la
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(seed=hs.integers(0, 2**32), cut=hs.integers(1, 250))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_no_signal_changes_when_later_bars_are_cut_off_or_altered(name, seed, cut):
     rng = np.random.default_rng(seed)
     bars, other = random_bars(rng, 250, spread=0.006), random_bars(rng, 250, spread=0.03)
@@ -141,7 +141,7 @@ def test_scaling_all_prices_leaves_fractions_unchanged(world, factor):
 
 
 @given(worlds(), hs.sampled_from(["fee_rate", "slippage_rate"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_costs_never_raise_the_return_of_the_same_trades(world, cost):
     bars, spec = world
     # Fixed quantities, and no stops: their levels hang on the entry price, and that on slippage.
@@ -156,7 +156,7 @@ def test_costs_never_raise_the_return_of_the_same_trades(world, cost):
 
 
 @given(worlds())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_trades_do_not_overlap_and_their_figures_hang_together(world):
     bars, spec = world
     run = simulate(bars, spec, strategies=CATALOG)
