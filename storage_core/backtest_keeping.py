@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -16,12 +17,13 @@ from sqlalchemy import select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from storage_core import result_folders
 from storage_core.backtests import get
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import BadFilter, NotDeletable, NotRestorable
 from storage_core.events import add_event
 from storage_core.models import Backtest
+from storage_core.reconcile import is_named
+from storage_core.result_root import ResultRoot, result_root
 from storage_core.settings import Settings
 
 UNDO_FOR = timedelta(days=7)
@@ -99,17 +101,18 @@ def purge(engine: Engine, settings: Settings, *, now: datetime | None = None, dr
     old = Backtest.deleted_at < now - UNDO_FOR
     with session_scope(engine) as session:
         due = session.scalars(select(Backtest.task_id).where(old).order_by(Backtest.deleted_at)).all()
-    with result_folders.locked(settings.results_dir):
-        folders, _ = result_folders.result_folders(settings.results_dir)
+    root = result_root(settings)
+    with root.locked():
+        folders, _ = root.result_folders()
         for task_id in due:
             own = [folder.path for folder in folders if folder.task_id == task_id]
-            if dry_run or _take_away(engine, settings, task_id, own, now=now):
+            if dry_run or _take_away(engine, root, task_id, own, now=now):
                 gone.append(task_id)
-        result_folders.empty_trash(settings.results_dir, now=now, dry_run=dry_run)
+        root.empty_trash(needed=partial(is_named, engine), now=now, dry_run=dry_run)
     return gone
 
 
-def _take_away(engine: Engine, settings: Settings, task_id: UUID, folders: list[Path], *, now: datetime) -> bool:
+def _take_away(engine: Engine, root: ResultRoot, task_id: UUID, folders: list[Path], *, now: datetime) -> bool:
     """Remove one row and its folders; False when it was restored in the meantime."""
     old = Backtest.deleted_at < now - UNDO_FOR
     with session_scope(engine) as session:
@@ -117,7 +120,7 @@ def _take_away(engine: Engine, settings: Settings, task_id: UUID, folders: list[
         if session.execute(statement, execution_options=_PLAIN).one_or_none() is None:
             return False
         for folder in folders:
-            result_folders.to_trash(settings.results_dir, folder, now=now)
+            root.to_trash(folder, now=now)
     return True
 
 

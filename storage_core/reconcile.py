@@ -11,9 +11,10 @@ What is found, and what is done:
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from storage_core.errors import ResultDamaged, ResultMissing
 from storage_core.events import add_event
 from storage_core.models import Backtest, User
 from storage_core.result_folders import ResultFolder
-from storage_core.result_store import result_folder
+from storage_core.result_root import ResultRoot, result_root
 from storage_core.settings import Settings
 
 SILENT_FOR = timedelta(seconds=15)
@@ -66,16 +67,24 @@ def reconcile(
     `deep` reads every completed result again and compares its sha256; otherwise only the presence and size of the
     files. `silent_for` is how long a heart may be silent before its attempt counts as dead.
     """
-    now, report = now or utc_now(), Report()
-    with result_folders.locked(settings.results_dir):
-        folders, report.foreign = result_folders.result_folders(settings.results_dir)
+    now, report, root = now or utc_now(), Report(), result_root(settings)
+    with root.locked():
+        folders, report.foreign = root.result_folders()
         _clean_staging(engine, settings, report, dry_run=dry_run, alive_since=now - silent_for)
         for folder in folders:
             with session_scope(engine) as session:
-                _settle(session, settings, folder, report, dry_run=dry_run, now=now, alive_since=now - silent_for)
-        report.trash_emptied = result_folders.empty_trash(settings.results_dir, now=now, dry_run=dry_run)
-    _check_completed(engine, settings, report, deep=deep)
+                _settle(session, root, folder, report, dry_run=dry_run, now=now, alive_since=now - silent_for)
+        needed = partial(is_named, engine)
+        report.trash_emptied = root.empty_trash(needed=needed, now=now, dry_run=dry_run)
+    _check_completed(engine, root, folders, report, deep=deep)
     return report
+
+
+def is_named(engine: Engine, parquet_path: str) -> bool:
+    """Whether a row says that its result is there."""
+    with session_scope(engine) as session:
+        named = select(Backtest.task_id).where(Backtest.parquet_path == parquet_path).limit(1)
+        return session.scalar(named) is not None
 
 
 def _clean_staging(engine: Engine, settings: Settings, report: Report, *, dry_run: bool, alive_since: datetime) -> None:
@@ -92,7 +101,7 @@ def _clean_staging(engine: Engine, settings: Settings, report: Report, *, dry_ru
 
 def _settle(
     session: Session,
-    settings: Settings,
+    root: ResultRoot,
     folder: ResultFolder,
     report: Report,
     *,
@@ -110,7 +119,7 @@ def _settle(
     reason = _why_not_needed(row)
     if not reason:
         try:
-            values = _verified(folder)
+            values = _verified(root, folder)
         except ResultDamaged as error:
             reason = f"it is not whole: {error.problem}"
         else:
@@ -123,7 +132,7 @@ def _settle(
     if reason:
         report.trashed[folder.path.name] = reason
         if not dry_run:
-            result_folders.to_trash(settings.results_dir, folder.path, now=now)
+            root.to_trash(folder.path, now=now)
 
 
 def _alive(row: Backtest, alive_since: datetime) -> bool:
@@ -138,12 +147,10 @@ def _why_not_needed(row: Backtest | None) -> str:
     return "" if row.error_code == WORKER_LOST else f"its backtest is {row.status}"
 
 
-def _verified(folder: ResultFolder) -> dict[str, Any]:
+def _verified(root: ResultRoot, folder: ResultFolder) -> dict[str, Any]:
     """The values for the row, once every file has been compared with its sha256."""
-    from storage_core import result_files
-
-    values, files = manifest.load(folder.path)
-    result_files.verify(folder.path, files)
+    values, files = root.manifest(folder)
+    root.verify(folder, files)
     if values.get("task_id") != folder.task_id:
         raise ResultDamaged(folder.path / manifest.MANIFEST, "it is of another backtest")
     return {**values, "revision": folder.revision, "parquet_path": folder.parquet_path}
@@ -173,16 +180,17 @@ def _unchanged(row: Backtest) -> ColumnElement[bool]:
     )
 
 
-def _check_completed(engine: Engine, settings: Settings, report: Report, *, deep: bool) -> None:
+def _check_completed(
+    engine: Engine, root: ResultRoot, folders: Sequence[ResultFolder], report: Report, *, deep: bool
+) -> None:
     """Report completed rows whose files are not what was stored."""
-    from storage_core import result_files
-
+    listed = {folder.parquet_path: folder for folder in folders}
     for row in _completed(engine):
         if row.task_id in report.adopted:
             continue  # verified a moment ago
         try:
-            folder = result_folder(settings, row)
-            result_files.verify(folder, row.metadata_.get("files") or {}, deep=deep)
+            folder = listed.get(row.parquet_path or "") or root.of_row(row)
+            root.verify(folder, row.metadata_.get("files") or {}, deep=deep)
         except (ResultDamaged, ResultMissing) as error:
             report.damaged[row.task_id] = str(error)
 

@@ -11,9 +11,9 @@ import errno
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -33,11 +33,12 @@ _TRASHED_NAME = re.compile(r".+\.([0-9]{10,})")
 
 @dataclass(frozen=True, slots=True)
 class ResultFolder:
-    """A folder that may hold a result."""
+    """A folder that may hold a result; `sizes` of its files where a listing has said them anyway."""
 
     path: Path
     task_id: UUID
     revision: int
+    sizes: Mapping[str, int] | None = field(default=None, compare=False)
 
     @property
     def parquet_path(self) -> str:
