@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage_core import parquet
+from storage_core import derive, parquet
 from storage_core.errors import BadTables, ResultDamaged, UnknownSchema
 from storage_core.files import disk_problems, fsync_file, sha256_file
+from storage_core.formulas import FORMULA_VERSION
 from storage_core.schemas import KNOWN_VERSIONS, SCHEMA_VERSION, SCHEMAS
 
-FORMAT = {"schema_version": SCHEMA_VERSION, "compression": parquet.COMPRESSION}
+FORMAT = {
+    "schema_version": SCHEMA_VERSION,
+    "compression": parquet.COMPRESSION,
+    "formula_version": FORMULA_VERSION,
+}
 """What the metadata of a row says about the files."""
-_VERSION_KEY = "coin_hts.schema_version"
+_VERSION_KEY, _LEFT_OUT_KEY = "coin_hts.schema_version", "coin_hts.left_out"
 
 
 def check_tables(tables: Mapping[str, pa.Table]) -> None:
@@ -35,34 +41,49 @@ def check_tables(tables: Mapping[str, pa.Table]) -> None:
 
 
 def write_tables(
-    folder: Path, tables: Mapping[str, pa.Table], *, on_step: Callable[[str], None]
+    folder: Path,
+    tables: Mapping[str, pa.Table],
+    *,
+    on_step: Callable[[str], None],
+    constants: Mapping[str, float] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Write each table to `folder`, flushed to the disk; returns rows, bytes and sha256 of each. Raises DiskProblem."""
-    return {name: _write(folder / f"{name}.parquet", table, on_step) for name, table in tables.items()}
+    """Write each table to `folder`, flushed to the disk; returns rows, bytes, sha256 and formulas of each.
+
+    Columns that follow from others and `constants` (of `derive.constants_of`) are left out. Raises DiskProblem.
+    """
+    return {name: _write(folder / f"{name}.parquet", table, constants or {}, on_step) for name, table in tables.items()}
 
 
 def read(path: Path, *, columns: Sequence[str] | None = None, symbol: str | None = None) -> pa.Table:
     """Read one file of a result in its schema's order, one symbol's rows only when `symbol` is given.
 
-    Raises FileNotFoundError, ResultDamaged and UnknownSchema.
+    Columns that were left out are computed again, bit for bit. Raises FileNotFoundError, ResultDamaged, UnknownSchema.
     """
     schema = SCHEMAS[path.stem]
     names = list(schema.names if columns is None else columns)
     wanted = names if symbol is None or "symbol" in names else [*names, "symbol"]
     try:
-        table = parquet.read_table(path, columns=wanted)
-    except FileNotFoundError:
+        table = _read(path, pa.schema([schema.field(name) for name in wanted]))
+    except (FileNotFoundError, UnknownSchema):
         raise
-    except (pa.ArrowException, OSError) as error:
-        raise ResultDamaged(path, str(error).splitlines()[0]) from error
-    version = (table.schema.metadata or {}).get(_VERSION_KEY.encode(), b"").decode(errors="replace")
-    if version not in KNOWN_VERSIONS:
-        raise UnknownSchema(version, KNOWN_VERSIONS)
-    if missing := set(wanted) - set(table.column_names):
-        raise ResultDamaged(path, f"columns are missing: {', '.join(sorted(missing))}")
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        raise ResultDamaged(path, (str(error) or repr(error)).splitlines()[0]) from error
     if symbol is not None:
         table = table.filter(pc.equal(table["symbol"], symbol))
-    return table.select(names).cast(pa.schema([schema.field(name) for name in names]))
+    return table.select(names)
+
+
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        notes = {key.decode(): value.decode() for key, value in (file.schema_arrow.metadata or {}).items()}
+        version = notes.get(_VERSION_KEY, "")
+        if version not in KNOWN_VERSIONS:
+            raise UnknownSchema(version, KNOWN_VERSIONS)
+        left_out = json.loads(notes.get(_LEFT_OUT_KEY, "{}"))
+        stored = derive.stored_columns(path.stem, schema.names, left_out)
+        if missing := set(stored) - set(file.schema_arrow.names):
+            raise KeyError(f"columns are missing: {', '.join(sorted(missing))}")
+        return derive.give_back(path.stem, file.read(columns=stored), schema, left_out)
 
 
 def verify(folder: Path, files: Mapping[str, Mapping[str, Any]], *, deep: bool = True) -> None:
@@ -84,10 +105,15 @@ def verify(folder: Path, files: Mapping[str, Mapping[str, Any]], *, deep: bool =
             raise ResultDamaged(path, f"it does not have the {facts['rows']} rows that were stored")
 
 
-def _write(path: Path, table: pa.Table, on_step: Callable[[str], None]) -> dict[str, Any]:
+def _write(
+    path: Path, table: pa.Table, constants: Mapping[str, float], on_step: Callable[[str], None]
+) -> dict[str, Any]:
+    kept, left_out = derive.leave_out(path.stem, table, constants)
+    notes = {_VERSION_KEY: SCHEMA_VERSION, _LEFT_OUT_KEY: json.dumps(left_out)}
     with disk_problems(path):
-        parquet.write_table(table, path, notes={_VERSION_KEY: SCHEMA_VERSION})
+        parquet.write_table(kept, path, notes=notes)
         fsync_file(path)
-        facts = {"rows": table.num_rows, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        facts: dict[str, Any] = {"rows": table.num_rows, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    facts["left_out"] = {column: {"formula": note["formula"], **note["constants"]} for column, note in left_out.items()}
     on_step(path.stem)
     return facts

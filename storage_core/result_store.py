@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine
 
 from storage_core import backtests, manifest, result_folders
+from storage_core.bar_store import TIMEFRAMES
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import ClaimLost, ResultMissing
 from storage_core.files import disk_problems, fsync_dir, fsync_file
@@ -67,7 +68,7 @@ def save(
     Raises ClaimLost (the row is untouched), BadTables, DiskProblem. After any of these, and after a crash at any
     step, a result can be saved again by whoever holds the claim then.
     """
-    from storage_core import result_files
+    from storage_core import derive, result_files
 
     result_files.check_tables(tables.by_name())
     manifest.result_columns(metrics, metadata, {})  # says what is wrong before anything is written
@@ -78,7 +79,8 @@ def save(
     staging = result_folders.new_staging(settings.results_dir, claim.task_id, claim.attempt)
     on_step("begun")
     try:
-        files = result_files.write_tables(staging, tables.by_name(), on_step=on_step)
+        constants = derive.constants_of(claim.spec, TIMEFRAMES.get(row.timeframe, 0))
+        files = result_files.write_tables(staging, tables.by_name(), on_step=on_step, constants=constants)
         columns = manifest.result_columns(metrics, {**metadata, **result_files.FORMAT}, files)
         columns |= backtests.completion(utc_now())
         folder = _move_in(settings.results_dir, staging, row, columns, on_step)
