@@ -98,30 +98,34 @@
       );
   };
 
-  // Loads what is visible with a margin on both sides; again when the view leaves it or shows much less of it.
+  // Fetches again when the view leaves what is loaded, or shows so little of it that bars are worth having.
   const follow = (box, chart, draw, whole) => {
-    let loaded = whole;
     let timer = 0;
     let turn = 0;
+    const scale = chart.timeScale();
     const load = async () => {
-      const view = chart.timeScale().getVisibleRange();
-      const logical = chart.timeScale().getVisibleLogicalRange();
-      if (!view || !logical) return;
-      const span = view.to - view.from;
-      const beyond = (logical.from < -1 && loaded[0] > whole[0]) || (view.to >= loaded[1] && loaded[1] < whole[1]);
-      const finer = span < (loaded[1] - loaded[0]) * 0.4 && !draw.complete;
-      if (!beyond && !finer) return;
-      const margin = beyond ? Math.max(span * 2, -logical.from * (span / Math.max(logical.to, 1))) : span * 0.75;
-      const wanted = [Math.max(whole[0], view.from - margin), Math.min(whole[1], view.to + margin)];
+      const logical = scale.getVisibleLogicalRange();
+      const [start, end, count] = draw.extent;
+      if (!logical || count < 2) return;
+      const step = (end - start) / (count - 1);
+      const view = [start + logical.from * step, start + logical.to * step];
+      const left = logical.from < -1 && start > whole[0];
+      const right = logical.to > count && end < whole[1];
+      const finer = !draw.complete && logical.to - logical.from < count * 0.4;
+      if (!left && !right && !finer) return;
+      const margin = (view[1] - view[0]) * 0.75;
       const mine = ++turn;
-      const data = await fetchData(box, wanted).catch(() => null); // the coarser picture stays
+      const data = await fetchData(box, [Math.max(whole[0], view[0] - margin), Math.min(whole[1], view[1] + margin)])
+        .catch(() => null); // the coarser picture stays
       if (!data || mine !== turn || !live.has(box) || !data.t.length) return;
-      const now = chart.timeScale().getVisibleRange() || view;
-      loaded = wanted;
+      const shown = scale.getVisibleRange();
       draw(data);
-      chart.timeScale().setVisibleRange(now);
+      scale.setVisibleRange({
+        from: Math.max(left ? view[0] : shown.from, data.t[0]),
+        to: Math.min(right ? view[1] : shown.to, data.t.at(-1)),
+      });
     };
-    chart.timeScale().subscribeVisibleLogicalRangeChange(() => {
+    scale.subscribeVisibleLogicalRangeChange(() => {
       clearTimeout(timer);
       timer = setTimeout(load, WAIT);
     });
@@ -148,6 +152,7 @@
     const draw = (data) => {
       current = data;
       draw.complete = data.bars <= data.t.length;
+      draw.extent = [data.t[0], data.t.at(-1), data.t.length];
       line.setData(points(data, data.equity));
       held.setData(data.hold ? points(data, data.hold) : []);
       down.setData(points(data, data.drawdown));
@@ -186,7 +191,7 @@
       shape: kind === "entry" ? (side === "buy" ? "arrowUp" : "arrowDown") : "circle",
       color: side === "buy" ? colour.gain : colour.loss,
       size: kind === "entry" ? 1.4 : 0.8,
-      text: data.marks.length <= 40 ? `${kind} ${price(at)}` : "",
+      text: data.marks.length <= 16 ? `${kind} ${price(at)}` : "",
     }));
 
   const candles = async (box) => {
@@ -207,6 +212,7 @@
     const draw = (data) => {
       current = data;
       draw.complete = data.complete;
+      draw.extent = [data.t[0], data.t.at(-1), data.t.length];
       const colour = colours();
       series.setData(data.t.map((time, i) => ({ time, open: data.o[i], high: data.h[i], low: data.l[i], close: data.c[i] })));
       volume.setData(data.t.map((time, i) => ({ time, value: data.v[i], color: faded(data.c[i] < data.o[i] ? colour.loss : colour.gain, 0.45) })));
