@@ -67,6 +67,16 @@ class NotRestorable(StorageError):
         super().__init__(f"backtest {task_id} was deleted too long ago to be restored")
 
 
+class NotVerifiable(StorageError):
+    """Only a completed backtest that was computed here can be run again and compared."""
+
+    permanent = True
+
+    def __init__(self, task_id: UUID, why: str) -> None:
+        self.task_id, self.why = task_id, why
+        super().__init__(f"backtest {task_id} cannot be verified: it {why}")
+
+
 class ClaimLost(StorageError):
     """The attempt no longer owns its row: somebody else runs it, or it has ended. Nothing was written."""
 
@@ -181,7 +191,7 @@ class ResultMissing(StorageError):
 
     permanent = True
 
-    def __init__(self, task_id: UUID, path: Path | None) -> None:
+    def __init__(self, task_id: UUID, path: Path | str | None) -> None:
         self.task_id, self.path = task_id, path
         where = f": {path} does not exist" if path is not None else ": it stored none"
         super().__init__(f"the result of backtest {task_id} is missing{where}")
@@ -192,7 +202,7 @@ class ResultDamaged(StorageError):
 
     permanent = True
 
-    def __init__(self, path: Path, problem: str) -> None:
+    def __init__(self, path: Path | str, problem: str) -> None:
         self.path, self.problem = path, problem
         super().__init__(f"the result file {path} is damaged: {problem}")
 

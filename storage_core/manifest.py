@@ -42,6 +42,7 @@ def result_columns(
         "metadata_": stored,
         "sparkline": stored.get("sparkline"),
         "lookahead_ok": (stored.get("lookahead") or {}).get("ok"),
+        "run_key": stored.get("run_key"),
         "data_fingerprint": _data_fingerprint(stored.get("data") or {}),
         "code_version": (stored.get("versions") or {}).get("coin_hts"),
         "file_size": sum(facts["bytes"] for facts in files.values()) if files else None,
@@ -64,15 +65,23 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """
     path = folder / MANIFEST
     try:
-        document = json.loads(path.read_bytes())
+        return parse(path.read_bytes(), path)
+    except FileNotFoundError as error:
+        raise ResultDamaged(path, "it does not exist") from error
+    except OSError as error:
+        raise ResultDamaged(path, f"it cannot be read ({error})") from error
+
+
+def parse(data: bytes, path: Path | str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """What `load` gives, from the bytes of the manifest that lies at `path`. Raises ResultDamaged."""
+    try:
+        document = json.loads(data)
         stored, files = document["row"], document["files"]
         row = {
             name: _value(column, stored[column.name]) for name, column in _ATTRIBUTES.items() if column.name in stored
         }
         return row, {name: dict(files[name]) for name in files}
-    except FileNotFoundError as error:
-        raise ResultDamaged(path, "it does not exist") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ResultDamaged(path, f"it is not a manifest of ours ({type(error).__name__}: {error})") from error
 
 

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -112,6 +113,13 @@ class S3StorageProvider(StorageProvider):
             if code_of(error.__cause__) == NO_SUCH_UPLOAD:  # so rclone says that there are none
                 return {}
             raise
+
+
+@lru_cache(maxsize=8)
+def shared_provider(uri: str, access: S3Access) -> S3StorageProvider:
+    """The one provider of s3://bucket[/prefix] with that account in this process."""
+    bucket, _, prefix = uri.removeprefix(S3).partition("/")
+    return S3StorageProvider(bucket, prefix, access=access)
 
 
 def _utc(time: datetime) -> datetime:

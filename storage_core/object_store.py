@@ -134,12 +134,14 @@ class StorageProvider(ABC):
 
 
 def provider_for(uri: str, settings: Settings) -> StorageProvider:
-    """The provider of a root as the settings spell it: an absolute path, or s3://bucket[/prefix]."""
-    if uri.startswith(S3):
-        from storage_core.object_s3 import S3StorageProvider
+    """The provider of a root as the settings spell it: an absolute path, or s3://bucket[/prefix].
 
-        bucket, _, prefix = uri.removeprefix(S3).partition("/")
-        return S3StorageProvider(bucket, prefix, access=settings.s3)
+    One bucket and account have one provider in a process, so that its connections are used again.
+    """
+    if uri.startswith(S3):
+        from storage_core.object_s3 import shared_provider
+
+        return shared_provider(uri, settings.s3)
     from storage_core.object_local import LocalStorageProvider
 
     return LocalStorageProvider(Path(uri))

@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -90,11 +89,13 @@ class LocalResultRoot(ResultRoot):
 
     def free_name(self, task_id: UUID, attempt: int) -> ResultFolder:
         """The first name that no folder has: taking it is safe, so the attempt does not matter."""
-        return result_folders.free_name(self.results_dir, task_id)
+        with disk_problems(self.results_dir):
+            return result_folders.free_name(self.results_dir, task_id)
 
     def take_name(self, staging: Path, folder: ResultFolder, *, on_step: Callable[[str], None]) -> bool:
         """One rename."""
-        return result_folders.take_name(staging, folder)
+        with disk_problems(folder.path):
+            return result_folders.take_name(staging, folder)
 
     def flush(self, folder: ResultFolder) -> None:
         """Flush the parent, which holds the name."""
@@ -134,9 +135,8 @@ class LocalResultRoot(ResultRoot):
             raise ResultMissing(backtest.task_id, path) from error
 
 
-@lru_cache(maxsize=8)
 def result_root(settings: Settings) -> ResultRoot:
-    """Where these settings keep results. The same settings get the same root, so that connections are used again."""
+    """Where these settings keep results. Connections to S3 are made by the first use and used again by every later."""
     if settings.results_uri is None or not settings.results_uri.startswith(S3):
         return LocalResultRoot(settings.results_dir)
     from storage_core.object_cache import FileCache

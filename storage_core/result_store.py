@@ -5,7 +5,8 @@ How a save goes, and what a crash leaves (each case has its test):
 1. Stage: files and `metadata.json` in `.staging/{task_id}.{attempt}.{nonce}/`, each flushed, then the folder.
    Crash: a stale staging folder, which `reconcile` removes; the row is not completed.
 2. Move the folder to `backtests/{task_id}/` by one rename, never over another: a folder that a crashed attempt left
-   is kept and this one becomes `{task_id}.r2`, `.r3`, ... Then the parent folder is flushed.
+   is kept and this one becomes `{task_id}.r2`, `.r3`, ... Then the parent folder is flushed. With results in S3:
+   send each file under that name, read it back, and the manifest last (see `object_results`).
    Crash: a whole folder without a row that names it, which `reconcile` adopts or removes.
 3. One transaction completes the row and writes its `parquet_path`, only from the attempt that holds the claim.
    **COMMIT is the commit point.** Crash before it: as in 2. Crash after it: nothing is missing.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +28,11 @@ from sqlalchemy import Engine
 from storage_core import backtests, manifest, result_folders
 from storage_core.bar_store import TIMEFRAMES
 from storage_core.db import session_scope, utc_now
-from storage_core.errors import ClaimLost, ResultMissing
+from storage_core.errors import ClaimLost
 from storage_core.files import disk_problems, fsync_dir, fsync_file
 from storage_core.models import Backtest
 from storage_core.result_folders import ResultFolder
+from storage_core.result_root import ResultRoot, result_root
 from storage_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,6 +79,7 @@ def save(
         if backtests.heartbeat(session, claim) == "lost":
             raise ClaimLost(claim.task_id, claim.attempt)
         row = backtests.get(session, claim.task_id)
+    root = result_root(settings)
     staging = result_folders.new_staging(settings.results_dir, claim.task_id, claim.attempt)
     on_step("begun")
     try:
@@ -83,7 +87,7 @@ def save(
         files = result_files.write_tables(staging, tables.by_name(), on_step=on_step, constants=constants)
         columns = manifest.result_columns(metrics, {**metadata, **result_files.FORMAT}, files)
         columns |= backtests.completion(utc_now())
-        folder = _move_in(settings.results_dir, staging, row, columns, on_step)
+        folder = _move_in(root, staging, row, columns, on_step)
     finally:
         shutil.rmtree(staging, ignore_errors=True)  # gone already when it was moved
     try:
@@ -91,7 +95,7 @@ def save(
             backtests.finish(session, claim, columns)
             on_step("written")
     except ClaimLost:
-        if not _adopted(engine, settings, folder):
+        if not _adopted(engine, root, folder):
             raise
     on_step("committed")
 
@@ -112,50 +116,42 @@ def read_table(
 
     if name not in TABLES:
         raise ValueError(f"the table is {name!r}; allowed: {', '.join(TABLES)}")
-    path = result_folder(settings, backtest) / f"{name}.parquet"
-    try:
-        return result_files.read(path, columns=columns, symbol=symbol)
-    except FileNotFoundError as error:
-        raise ResultMissing(backtest.task_id, path) from error
+    read = partial(result_files.read, columns=columns, symbol=symbol)
+    return result_root(settings).read(backtest, name, read)
 
 
 def result_folder(settings: Settings, backtest: Backtest) -> Path:
     """The folder that the row points to; raises ResultMissing when it points to none inside the results."""
-    if not backtest.parquet_path:
-        raise ResultMissing(backtest.task_id, None)
-    folder = settings.results_dir / backtest.parquet_path
-    if folder.parent != settings.results_dir / result_folders.BACKTESTS or folder.name in ("", ".", ".."):
-        raise ResultMissing(backtest.task_id, folder)
-    return folder
+    return result_root(settings).of_row(backtest).path
 
 
 def _move_in(
-    results_dir: Path, staging: Path, row: Backtest, columns: dict[str, Any], on_step: Callable[[str], None]
+    root: ResultRoot, staging: Path, row: Backtest, columns: dict[str, Any], on_step: Callable[[str], None]
 ) -> ResultFolder:
     """Give the staged folder its manifest and its name, the first free one; fills `columns` with that name."""
-    with disk_problems(staging):
-        moved = False
-        while not moved:
-            folder = result_folders.free_name(results_dir, row.task_id)
+    moved = False
+    while not moved:
+        folder = root.free_name(row.task_id, row.attempt)
+        with disk_problems(staging):
             columns |= {"revision": folder.revision, "parquet_path": folder.parquet_path}
             (staging / manifest.MANIFEST).write_bytes(manifest.dump(row, columns))
             fsync_file(staging / manifest.MANIFEST)
             on_step("manifest")
             fsync_dir(staging)
             on_step("staged")
-            moved = result_folders.take_name(staging, folder)
-        on_step("moved")
-        fsync_dir(folder.path.parent)
+        moved = root.take_name(staging, folder, on_step=on_step)
+    on_step("moved")
+    root.flush(folder)
     on_step("flushed")
     return folder
 
 
-def _adopted(engine: Engine, settings: Settings, folder: ResultFolder) -> bool:
+def _adopted(engine: Engine, root: ResultRoot, folder: ResultFolder) -> bool:
     """Whether `reconcile` took this very folder as the result while the attempt was silent; if not, it is trash."""
-    with result_folders.locked(settings.results_dir):
+    with root.locked():
         with session_scope(engine) as session:
             row = backtests.get(session, folder.task_id)
         if row.parquet_path == folder.parquet_path:
             return True
-        result_folders.to_trash(settings.results_dir, folder.path)
+        root.to_trash(folder.path)
     return False
