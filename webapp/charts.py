@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,6 +22,8 @@ from webapp.localtime import to_chart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    Columns = tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]
 
 MOST_MARKERS: Final = 600
 FORMAT: Final = "1"  # part of every ETag: raise it when the shape of the answers changes
@@ -59,22 +63,40 @@ def _digest(parts: list[str]) -> str:
 
 def equity_json(settings: Settings, store: BarStore, backtest: Backtest, window: Window) -> str:
     """Equity, buy and hold and drawdown at shared times."""
-    whole = curves.equity_curve(settings, backtest)
-    start = curves.cash(backtest) * len(backtest.symbols)
-    visible = _visible(whole.timestamp, window)
-    times, equity = whole.timestamp[visible], whole.value[visible]
-    columns = {"equity": equity, "drawdown": curves.drawdown(whole.value, start)[visible]}
-    held = curves.buy_and_hold(store, backtest, whole.timestamp) if len(whole) else None
-    if held is not None:
-        columns["hold"] = held[visible]
+    source = _Source(version(store, backtest), lambda: _load(settings, store, backtest))
+    timestamp, whole = _columns(source)
+    visible = _visible(timestamp, window)
+    times, columns = timestamp[visible], {name: column[visible] for name, column in whole.items()}
     keep = sampling.shared_indices(list(columns.values())) if len(times) else np.empty(0, np.int64)
     answer: dict[str, Any] = {
         "t": to_chart((times[keep] // 1_000_000).tolist(), window.zone),
         **{name: sampling.short(column[keep]) for name, column in columns.items()},
-        "range": _range(whole.timestamp, window.zone),
+        "range": _range(timestamp, window.zone),
         "bars": len(times),
     }
     return _compact(answer)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where curves come from; equal when the version is."""
+
+    version: str
+    load: Callable[[], Columns] = field(compare=False)
+
+
+@lru_cache(maxsize=2)
+def _columns(source: _Source) -> Columns:
+    """Whole curves, kept for the zooms that follow: 32 bytes a bar."""
+    return source.load()
+
+
+def _load(settings: Settings, store: BarStore, backtest: Backtest) -> Columns:
+    equity = curves.equity_curve(settings, backtest)
+    start = curves.cash(backtest) * len(backtest.symbols)
+    columns = {"equity": equity.value, "drawdown": curves.drawdown(equity.value, start)}
+    held = curves.buy_and_hold(store, backtest, equity.timestamp) if len(equity) else None
+    return equity.timestamp, columns if held is None else {**columns, "hold": held}
 
 
 def candles_json(settings: Settings, store: BarStore, backtest: Backtest, symbol: str, window: Window) -> str:

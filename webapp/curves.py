@@ -117,6 +117,8 @@ def micros_of(column: object) -> Times:
 
 def _at(curve: Curve, times: Times, before: float) -> Values:
     """The curve's last value at or before each time."""
+    if np.array_equal(curve.timestamp, times):  # one symbol: nothing to look up
+        return curve.value
     position = np.searchsorted(curve.timestamp, times, side="right") - 1
     return np.where(position >= 0, curve.value[np.maximum(position, 0)], before)
 

@@ -140,11 +140,12 @@
     box.replaceChildren();
     const chart = create(box);
     const { LineSeries, AreaSeries, BaselineSeries } = LightweightCharts;
+    const named = (title) => (box.clientWidth > 500 ? title : ""); // on a phone the legend says it
     const money = { type: "custom", minMove: 1e-9, formatter: compact };
     const drops = { type: "custom", minMove: 0.01, formatter: (value) => `${value.toFixed(1)}%` };
-    const held = chart.addSeries(LineSeries, { lineWidth: 1, priceFormat: money, priceLineVisible: false, title: "buy and hold" });
-    const line = chart.addSeries(AreaSeries, { lineWidth: 2, priceFormat: money, priceLineVisible: false, title: "equity" });
-    const down = chart.addSeries(BaselineSeries, { lineWidth: 1, priceFormat: drops, priceLineVisible: false, title: "drawdown", baseValue: { type: "price", price: 0 } }, 1);
+    const held = chart.addSeries(LineSeries, { lineWidth: 1, priceFormat: money, priceLineVisible: false, title: named("buy and hold") });
+    const line = chart.addSeries(AreaSeries, { lineWidth: 2, priceFormat: money, priceLineVisible: false, title: named("equity") });
+    const down = chart.addSeries(BaselineSeries, { lineWidth: 1, priceFormat: drops, priceLineVisible: false, title: named("drawdown"), baseValue: { type: "price", price: 0 } }, 1);
     chart.panes()[0].setStretchFactor(300);
     chart.panes()[1].setStretchFactor(100);
     const show = legend(box);
