@@ -21,11 +21,12 @@ from sqlalchemy import Engine, event, select
 from storage_core import legacy_check, legacy_parse, result_files, result_import
 from storage_core.db import make_engine, session_scope
 from storage_core.errors import StorageError
+from storage_core.legacy_duplicates import agreed
 from storage_core.legacy_errors import BadLegacyFile
 from storage_core.legacy_find import Copy, Unit
 from storage_core.legacy_move import move
 from storage_core.legacy_parse import Legacy, Rules, Source
-from storage_core.legacy_report import Failure, Outcome, Skip
+from storage_core.legacy_report import Outcome, Skip, failed
 from storage_core.models import Backtest
 from storage_core.result_import import Staged
 from storage_core.settings import Settings
@@ -95,31 +96,32 @@ class Batches:
     def _begin(self, unit: Unit, rows: Mapping[UUID, Backtest]) -> tuple[list[Outcome], _Job | None]:
         """Decide about each copy of one result: outcomes, and what is to be stored, or compared and moved."""
         if unit.task_id is None or unit.problem is not None:
-            return [_failed(unit.path, None, unit.problem or FileNotFoundError())], None
+            return [failed(unit.path, None, unit.problem or FileNotFoundError())], None
         row, sources, outcomes = rows.get(unit.task_id), list[Source](), list[Outcome]()
         for copy in unit.copies:
             try:
                 sources.append(legacy_parse.read_copy(self.options.source, copy, self.options.rules))
             except (BadLegacyFile, FileNotFoundError) as error:
                 if row is None or not isinstance(error, FileNotFoundError):
-                    outcomes.append(_failed(copy.path, unit.task_id, error))
-        agreed = _agreed(sources, row, unit.task_id, outcomes, force=self.options.force)
-        if not agreed:
+                    outcomes.append(failed(copy.path, unit.task_id, error))
+        sources, failures = agreed(sources, row, unit.task_id, self.options.rules, force=self.options.force)
+        outcomes += failures
+        if not sources:
             return outcomes, None
-        first, *others = agreed
+        first, *others = sources
         job = _Job(unit.task_id, first.copy, first.sha256, [source.copy for source in others])
         job.outcome = self._attempt(job, first, row)
         if job.outcome.failure is None:
             outcomes += [Outcome(skip=Skip.SAME) for _ in others]
         else:
-            outcomes += [_failed(copy.path, unit.task_id, _same_fault(job)) for copy in job.others]
+            outcomes += [failed(copy.path, unit.task_id, _same_fault(job)) for copy in job.others]
         return outcomes, job
 
     def _attempt(self, job: _Job, source: Source, row: Backtest | None) -> Outcome:
         try:
             return self._stage(job, source, row)
         except (StorageError, OSError) as error:
-            return _failed(job.copy.path, job.task_id, error)
+            return failed(job.copy.path, job.task_id, error)
 
     def _stage(self, job: _Job, source: Source, row: Backtest | None) -> Outcome:
         there = row is not None and not self.options.force
@@ -171,19 +173,19 @@ class Batches:
         written = result_import.commit(self.engine, self.settings.results_dir, staged, replace=replace, actor=ACTOR)
         for job in jobs:
             if job.staged is not None and job.task_id not in written:
-                job.outcome = Outcome(skip=Skip.THERE)
+                job.staged, job.outcome = None, Outcome(skip=Skip.THERE)
 
     def _compare(self, job: _Job, row: Backtest | None) -> None:
         """Read the file and what is stored again, and compare; what is stored wrongly is taken back."""
         try:
             source = legacy_parse.read_copy(self.options.source, job.copy, self.options.rules)
-            if row is None or source.sha256 != job.sha256:
+            if row is None or job.legacy is None or source.sha256 != job.sha256:
                 raise BadLegacyFile("changed", "", "was changed while it was migrated; run the command again")
-            legacy_check.check_stored(self.settings, row, legacy_parse.convert(source, job.task_id, self.options.rules))
+            legacy_check.check_stored(self.settings, row, job.legacy)
         except FileNotFoundError:
             pass  # another migration moved it, after it had compared it
         except (StorageError, OSError) as error:
-            job.outcome = _failed(job.copy.path, job.task_id, error)
+            job.outcome = failed(job.copy.path, job.task_id, error)
             if job.staged is not None:
                 result_import.withdraw(self.engine, self.settings.results_dir, job.task_id)
 
@@ -205,27 +207,6 @@ def safe_engine(url: str) -> Engine:
     return engine
 
 
-def _agreed(
-    sources: list[Source], row: Backtest | None, task_id: UUID, outcomes: list[Outcome], *, force: bool
-) -> list[Source]:
-    """The copies that may go on; the others fail, as one id can have only one content."""
-    if row is not None and not (force and row.source == "legacy"):
-        for source in sources:
-            if source.sha256 != row.legacy_sha256:
-                what = "another content" if row.source == "legacy" else "a backtest that this product ran"
-                hint = " (--force replaces it)" if row.source == "legacy" else ""
-                reason = f"has the id of a result that is stored already, with {what}{hint}"
-                outcomes.append(_failed(source.copy.path, task_id, BadLegacyFile("duplicate-id", "", reason)))
-        return [source for source in sources if source.sha256 == row.legacy_sha256]
-    if len({source.sha256 for source in sources}) > 1:
-        for source in sources:
-            other = next(one.copy.path for one in sources if one is not source)
-            reason = f"has the same id as {other}, with another content; keep one of the two"
-            outcomes.append(_failed(source.copy.path, task_id, BadLegacyFile("duplicate-id", "", reason)))
-        return []
-    return sources
-
-
 def _write(folder: Path, legacy: Legacy) -> Staged:
     metadata = {"legacy": dict(legacy.legacy), "sparkline": legacy.sparkline}
     return result_import.stage(folder, legacy.columns, legacy.tables, metrics=legacy.metrics, metadata=metadata)
@@ -241,13 +222,3 @@ def _check_staged(staged: Staged, legacy: Legacy) -> None:
 
 def _same_fault(job: _Job) -> BadLegacyFile:
     return BadLegacyFile("same-fault", "", f"has the same content as {job.copy.path}, which failed")
-
-
-def _failed(path: str, task_id: UUID | None, error: Exception) -> Outcome:
-    if isinstance(error, BadLegacyFile):
-        failure = Failure(path, task_id, error.kind, error.field, error.reason)
-    elif isinstance(error, FileNotFoundError):
-        failure = Failure(path, task_id, "gone", "", "vanished while it was being read")
-    else:
-        failure = Failure(path, task_id, "not-stored", "", f"{error}")
-    return Outcome(failure=failure)

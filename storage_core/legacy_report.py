@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from storage_core.legacy_errors import BadLegacyFile
+
 
 class Skip(StrEnum):
     """Why a result was left out, or only moved."""
@@ -128,3 +130,14 @@ class Report:
             "seconds": self.seconds,
             "files_per_second": self.files_per_second,
         }
+
+
+def failed(path: str, task_id: UUID | None, error: Exception) -> Outcome:
+    """The outcome of a copy that this error stopped."""
+    if isinstance(error, BadLegacyFile):
+        failure = Failure(path, task_id, error.kind, error.field, error.reason)
+    elif isinstance(error, FileNotFoundError):
+        failure = Failure(path, task_id, "gone", "", "vanished while it was being read")
+    else:
+        failure = Failure(path, task_id, "not-stored", "", f"{error}")
+    return Outcome(failure=failure)
