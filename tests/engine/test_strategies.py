@@ -8,6 +8,7 @@ import talib
 
 from engine.catalog import STRATEGIES, get_strategy
 from engine.kernels.records import ENTER, ENTER_SHORT, EXIT, EXIT_SHORT
+from engine.kernels.volume import bins_below
 from engine.wishes import WishSource
 from tests.engine.made import bars_of, flat_bars, random_bars, real_bars, spec_of
 
@@ -86,6 +87,17 @@ def test_volume_zone_breakout_equals_its_rule_on_real_bars():
     params = spec_of("volume_zone_breakout").params
     wishes, _ = wishes_of(bars, "volume_zone_breakout")
     assert has(wishes, ENTER).tolist() == slow_breakouts(bars, params)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.001, 1.37])
+def test_bins_below_a_price_when_bins_are_hardly_wider_than_rounding(factor):
+    rng = np.random.default_rng(4)
+    for _ in range(300):
+        lowest = float(rng.uniform(1e11, 1e12))
+        width = float(np.exp(rng.uniform(-4, 1))) * np.spacing(lowest)
+        high = lowest * factor + float(rng.integers(-3, 9)) * np.spacing(lowest)
+        reached = sum(high >= (lowest + k * width) * factor for k in range(40))
+        assert bins_below(high, lowest, width, 40, factor) == reached
 
 
 def test_volume_zone_by_hand():
