@@ -38,10 +38,18 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return migrated_sqlite(tmp_path_factory.mktemp("sqlite") / "template.sqlite3")
 
 
+@pytest.fixture(scope="session")
+def postgres_janitor(migrated_postgres: str) -> Iterator[Engine]:
+    """An engine that is only for cleaning up between the tests."""
+    engine = make_engine(migrated_postgres)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture
-def postgres_url(migrated_postgres: str) -> str:
+def postgres_url(migrated_postgres: str, postgres_janitor: Engine) -> str:
     """The PostgreSQL database, emptied."""
-    empty_tables(migrated_postgres)
+    empty_tables(postgres_janitor)
     return migrated_postgres
 
 

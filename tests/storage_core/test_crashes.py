@@ -19,7 +19,7 @@ from tests.storage_core.examples import METADATA, METRICS, claimed, kinds, many_
 
 BEFORE_THE_MOVE = STEPS[: STEPS.index("moved")]
 KILLS = 200
-LONGEST_WAIT = 0.08
+UNDISTURBED = 20
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -89,25 +89,30 @@ def test_a_silent_attempt_that_wakes_up_after_its_folder_was_adopted_keeps_it(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_killed_at_any_moment(engine: Engine, settings: Settings) -> None:
-    moments = random.Random()  # noqa: S311
+    moments, longest = random.Random(), 0.0  # noqa: S311
     claims = many_claimed(engine, 2 * KILLS)
     for kill in range(KILLS):
+        started_at = time.perf_counter()
         worker = started(settings, *claims[2 * kill : 2 * kill + 2])
-        time.sleep(moments.uniform(0, LONGEST_WAIT))
-        worker.kill()
+        if kill % UNDISTURBED:
+            time.sleep(moments.uniform(0, longest))
+            worker.kill()
         worker.join()
         worker.close()
+        if not kill % UNDISTURBED:  # how long it takes on this machine at this time
+            longest = time.perf_counter() - started_at
     acknowledged = [claim for claim in claims if row(engine, claim.task_id).status == "completed"]
     for claim in acknowledged:
         _assert_whole(engine, settings, claim, MORE_TABLES)
     report = reconcile(engine, settings, now=utc_now() + timedelta(minutes=1))
-    completed = [claim for claim in claims if row(engine, claim.task_id).status == "completed"]
-    assert len(completed) == len(acknowledged) + len(report.adopted)
+    assert report.adopted or report.staging_removed, "the kills must fall into the saves"
     assert not report.damaged
     assert not report.trashed
-    assert 0 < len(acknowledged) < len(claims), "the kills must fall into the saves"
-    for claim in completed:
+    adopted = [claim for claim in claims if claim.task_id in report.adopted]
+    for claim in adopted:
         _assert_whole(engine, settings, claim, MORE_TABLES)
+    completed = [claim for claim in claims if row(engine, claim.task_id).status == "completed"]
+    assert len(completed) == len(acknowledged) + len(adopted)
     _assert_no_orphans(engine, settings, completed)
 
 
