@@ -170,7 +170,7 @@ class Batches:
 
     def _commit(self, jobs: Sequence[_Job], staged: Sequence[Staged]) -> None:
         replace = self.options.force
-        written = result_import.commit(self.engine, self.settings.results_dir, staged, replace=replace, actor=ACTOR)
+        written = result_import.commit(self.engine, self.settings, staged, replace=replace, actor=ACTOR)
         for job in jobs:
             if job.staged is not None and job.task_id not in written:
                 job.staged, job.outcome = None, Outcome(skip=Skip.THERE)
@@ -187,7 +187,7 @@ class Batches:
         except (StorageError, OSError) as error:
             job.outcome = failed(job.copy.path, job.task_id, error)
             if job.staged is not None:
-                result_import.withdraw(self.engine, self.settings.results_dir, job.task_id)
+                result_import.withdraw(self.engine, self.settings, job.task_id)
 
     def _rows(self, task_ids: Sequence[UUID]) -> dict[UUID, Backtest]:
         with session_scope(self.engine) as session:

@@ -28,10 +28,14 @@ from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefa
 
 from storage_core import manifest, result_files, result_folders
 from storage_core.db import session_scope
+from storage_core.errors import DiskProblem
 from storage_core.events import add_events
 from storage_core.files import disk_problems, fsync_dir, fsync_file
 from storage_core.models import Backtest
+from storage_core.result_folders import ResultFolder
+from storage_core.result_root import ResultRoot, result_root
 from storage_core.result_store import ResultTables
+from storage_core.settings import Settings
 
 IMPORTING = ".importing"
 _KEPT = {"task_id", "owner_id", "note", "pinned", "tags"}
@@ -39,10 +43,12 @@ _KEPT = {"task_id", "owner_id", "note", "pinned", "tags"}
 
 @dataclass(slots=True)
 class Staged:
-    """A result that waits for its commit: all columns of its row by attribute, and its folder (None: it has none)."""
+    """A result that waits for its commit: all columns of its row by attribute, its folder on this machine (None: it has
+    none), and the place that it was given."""
 
     columns: dict[str, Any]
     folder: Path | None
+    place: ResultFolder | None = None
 
     @property
     def task_id(self) -> UUID:
@@ -85,38 +91,40 @@ def stage(
     return staged
 
 
-def commit(engine: Engine, results_dir: Path, staged: Sequence[Staged], *, replace: bool, actor: str) -> set[UUID]:
+def commit(engine: Engine, settings: Settings, staged: Sequence[Staged], *, replace: bool, actor: str) -> set[UUID]:
     """Move the folders in and write the rows; returns the ids of those that were. Commits by itself.
 
-    The others had a row already, and their staged folders are gone. Raises DiskProblem.
+    The others had a row already, and their staged folders are gone. Raises DiskProblem and, with S3, ObjectError.
     """
-    with result_folders.locked(results_dir):
+    root = result_root(settings)
+    with root.locked():
         with session_scope(engine) as session:
             old = _rows(session, [item.task_id for item in staged])
         new = [item for item in staged if replace or item.task_id not in old]
         for item in new:
             if item.folder is not None:
-                _move_in(results_dir, item, leftovers=item.task_id not in old)
-        if any(item.folder for item in new):
-            fsync_dir(results_dir / result_folders.BACKTESTS)
+                _move_in(root, item, leftovers=item.task_id not in old)
+        if places := [item.place for item in new if item.place]:
+            root.flush(places[-1])  # the parent of all of them
         with session_scope(engine) as session:
             written = _write_rows(session, new, old)
             add_events(session, [(task_id, None) for task_id in sorted(written)], "imported", actor=actor)
         for item in staged:
             if item.task_id not in written:
-                _discard(results_dir, item, moved=item in new)
+                _discard(root, item)
             elif item.task_id in old:
-                _to_trash(results_dir, old[item.task_id].parquet_path)
+                _to_trash(root, old[item.task_id])
     return written
 
 
-def withdraw(engine: Engine, results_dir: Path, task_id: UUID) -> None:
+def withdraw(engine: Engine, settings: Settings, task_id: UUID) -> None:
     """Take an imported result back: no row, its folder in the trash."""
-    with result_folders.locked(results_dir), session_scope(engine) as session:
+    root = result_root(settings)
+    with root.locked(), session_scope(engine) as session:
         row = _rows(session, [task_id]).get(task_id)
         session.execute(delete(Backtest).where(Backtest.task_id == task_id))
         session.commit()
-        _to_trash(results_dir, row.parquet_path if row else None)
+        _to_trash(root, row)
 
 
 def clear(results_dir: Path) -> None:
@@ -158,22 +166,22 @@ def _write_rows(session: Session, items: Sequence[Staged], old: Mapping[UUID, Ba
     return {item.task_id for item in items if paths[item.task_id] == item.columns.get("parquet_path")}
 
 
-def _move_in(results_dir: Path, item: Staged, *, leftovers: bool) -> None:
+def _move_in(root: ResultRoot, item: Staged, *, leftovers: bool) -> None:
     """Move the staged folder to the first free name; `leftovers` of a killed import make room first."""
-    folder = result_folders.free_name(results_dir, item.task_id)
+    folder = root.free_name(item.task_id, 1)
     if leftovers and folder.revision > 1:
-        for name in (f"{item.task_id}", *(f"{item.task_id}.r{number}" for number in range(2, folder.revision))):
-            result_folders.to_trash(results_dir, folder.path.parent / name)
-        folder = result_folders.free_name(results_dir, item.task_id)
+        for revision in range(1, folder.revision):
+            root.to_trash(result_folders.named(folder.path.parent, item.task_id, revision).path)
+        folder = root.free_name(item.task_id, 1)
     if item.folder is None:
         return
-    with disk_problems(folder.path):
-        if folder.revision != item.columns["revision"]:
-            item.columns |= {"revision": folder.revision, "parquet_path": folder.parquet_path}
-            _write_manifest(item)
-        if not result_folders.take_name(item.folder, folder):
-            raise FileExistsError(17, "File exists", str(folder.path))
-    item.folder = folder.path
+    if folder.revision != item.columns["revision"]:
+        item.columns |= {"revision": folder.revision, "parquet_path": folder.parquet_path}
+        _write_manifest(item)
+    if not root.take_name(item.folder, folder, on_step=lambda step: None):
+        raise DiskProblem(folder.path, "another import took this name")
+    shutil.rmtree(item.folder, ignore_errors=True)  # gone already when it was moved
+    item.place, item.folder = folder, folder.path if folder.path.is_absolute() else None
 
 
 def _write_manifest(item: Staged) -> None:
@@ -186,13 +194,15 @@ def _write_manifest(item: Staged) -> None:
         fsync_dir(item.folder)
 
 
-def _discard(results_dir: Path, item: Staged, *, moved: bool) -> None:
-    if item.folder is not None and moved:
-        result_folders.to_trash(results_dir, item.folder)
+def _discard(root: ResultRoot, item: Staged) -> None:
+    if item.place is not None:
+        root.to_trash(item.place.path)
     elif item.folder is not None:
         shutil.rmtree(item.folder, ignore_errors=True)
 
 
-def _to_trash(results_dir: Path, parquet_path: str | None) -> None:
-    if parquet_path and (folder := results_dir / parquet_path).is_dir():
-        result_folders.to_trash(results_dir, folder)
+def _to_trash(root: ResultRoot, row: Backtest | None) -> None:
+    if row is not None and row.parquet_path:
+        folder = root.of_row(row)
+        if not folder.path.is_absolute() or folder.path.is_dir():
+            root.to_trash(folder.path)
