@@ -93,11 +93,9 @@ def test_other_peoples_backtests_do_not_exist(trader, admin, completed, users):
 
 def test_unknown_ids_are_not_found(admin):
     unknown = uuid4()
-    for tail in TAILS:
-        admin.get(f"/backtests/{unknown}{tail}", status=404)
-    admin.get("/backtests/not-an-id", status=404)
-    admin.get(f"/backtests/new?clone={unknown}", status=404)
-    admin.get("/backtests/new?clone=nonsense", status=404)
+    places = [f"/backtests/{unknown}{tail}" for tail in TAILS]
+    for place in (*places, "/backtests/not-an-id", f"/backtests/new?clone={unknown}", "/backtests/new?clone=nonsense"):
+        assert "There is nothing at this address" in admin.get(place, status=404).text
 
 
 @pytest.mark.parametrize("address", ["/login", "/healthz", "/nowhere", "/api/v1/data", "/static/css/app.css"])

@@ -92,12 +92,14 @@ def test_the_header_counts_and_stops_counting(admin, engine, users):
     assert "0 queued" in admin.get("/backtests/queue").text
 
 
-def test_home_greets_a_first_visitor_with_the_sample(admin, engine, settings):
+def test_home_greets_every_first_visitor_with_the_sample(admin, viewer, engine, settings):
+    assert not viewer.get("/").find("a", class_="btn btn-quiet")
     sample = results.complete(engine, settings, owner_id=None, source="sample")
-    page = admin.get("/")
-    assert "Welcome, ada" in page.text
-    assert page.find("a", href=f"/backtests/{sample}", class_="btn btn-quiet")
-    assert "KRW-BTC" in page.text
+    for browser, name in ((admin, "ada"), (viewer, "vera")):
+        page = browser.get("/")
+        assert f"Welcome, {name}" in page.text
+        assert page.find("a", href=f"/backtests/{sample}", class_="btn btn-quiet")
+        assert "Completed" in browser.get(f"/backtests/{sample}").text
 
 
 def test_home_is_calm_for_those_who_know_it(admin, completed):
