@@ -71,12 +71,6 @@ def create_first_account(
     return user
 
 
-def get_user(session: Session, user_id: int) -> User | None:
-    """The account with this id when it is active."""
-    user = session.get(User, user_id)
-    return user if user is not None and user.active else None
-
-
 def verify_password(session: Session, name: str, password: str, *, now: datetime | None = None) -> User | None:
     """The active account `name` when `password` is right, else None, after the same time. Notes the log-in."""
     user = session.scalar(select(User).where(User.name == name.strip().lower(), User.active))

@@ -12,6 +12,9 @@ How a save goes, and what a crash leaves (each case has its test):
    **COMMIT is the commit point.** Crash before it: as in 2. Crash after it: nothing is missing.
 
 Readers go from the row to the path; what lies in the folders proves nothing.
+
+On SQLite a power cut may take back the last commits (`synchronous = NORMAL`), never the flushed files: the row is then
+running again, its heart silent, and `reconcile` adopts the folder.
 """
 
 from __future__ import annotations
