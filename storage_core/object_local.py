@@ -22,7 +22,7 @@ from storage_core.errors import DiskProblem
 from storage_core.files import fsync_dir
 from storage_core.object_errors import AccessDenied, BadKey, ObjectDamaged, ObjectNotFound
 from storage_core.object_keys import check_key, check_prefix, key_problem
-from storage_core.object_store import ObjectInfo, StorageProvider, Transferred
+from storage_core.object_provider import ObjectInfo, StorageProvider, Transferred
 from storage_core.object_streams import copied, opened
 
 UPLOADING = ".uploading"

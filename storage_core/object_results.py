@@ -25,9 +25,9 @@ from storage_core.files import sha256_file
 from storage_core.models import Backtest
 from storage_core.object_cache import FileCache
 from storage_core.object_errors import ObjectDamaged, ObjectNotFound
-from storage_core.object_store import StorageProvider, again_when_damaged
+from storage_core.object_provider import StorageProvider, again_when_damaged
+from storage_core.result_base import Files, ResultRoot
 from storage_core.result_folders import BACKTESTS, TRASH_DAYS, ResultFolder
-from storage_core.result_root import Files, ResultRoot
 
 T = TypeVar("T")
 TRASH = "trash"

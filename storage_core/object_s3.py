@@ -16,12 +16,12 @@ from typing import Any, BinaryIO
 
 from storage_core.object_errors import ObjectNotFound, StoreRefused
 from storage_core.object_keys import check_key, check_prefix, key_problem
+from storage_core.object_provider import ObjectInfo, StorageProvider, Transferred
 from storage_core.object_retry import Patience
 from storage_core.object_s3_client import S3Client
 from storage_core.object_s3_reader import S3Reader
 from storage_core.object_s3_upload import Upload
 from storage_core.object_settings import S3, S3Access
-from storage_core.object_store import ObjectInfo, StorageProvider, Transferred
 from storage_core.object_streams import opened
 
 _MD5 = re.compile(r"[0-9a-f]{32}")

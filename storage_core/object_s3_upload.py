@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 from storage_core.errors import StorageError
 from storage_core.object_errors import ObjectDamaged, ObjectTooLarge, StoreRefused
+from storage_core.object_provider import Transferred
 from storage_core.object_s3_client import S3Client
-from storage_core.object_store import Transferred
 from storage_core.object_streams import read_full
 
 PART = 8 * 1024 * 1024  # what is larger is sent in parts; S3 asks for at least 5 MiB
