@@ -56,10 +56,19 @@ class Unit:
 
 def find(source: Path) -> list[Unit]:
     """Everything in `source` that is or should be a result, sorted. Raises NotLegacy."""
+    check_source(source)
+    return _find(source)
+
+
+def check_source(source: Path) -> None:
+    """Raise NotLegacy unless `source` is a folder with at least one of the two layouts."""
     if not source.is_dir():
         raise NotLegacy(source, "is not a folder" if source.exists() else "does not exist")
     if not any((source / layout).is_dir() for layout in (TASKS, RESULTS)):
         raise NotLegacy(source, f"holds neither {TASKS}/ nor {RESULTS}/: it is not a folder of legacy results")
+
+
+def _find(source: Path) -> list[Unit]:
     copies: dict[UUID, list[Copy]] = {}
     problems: list[Unit] = []
     for layout, look in ((TASKS, _look_at_task), (RESULTS, _look_at_result)):

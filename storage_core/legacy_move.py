@@ -39,6 +39,8 @@ def move(source: Path, paths: Iterable[tuple[str, str]], backup_dir: Path) -> No
     Raises DiskProblem; after that, and after a crash, every file is in the source, in the backups, or in both.
     """
     moves = list(paths)
+    if not moves:
+        return
     backups = {backup_dir / folder for _, folder in moves}
     with ThreadPoolExecutor(_AT_ONCE) as threads:  # each step waits for the disk, and together they wait once
         list(threads.map(_make_folder, backups))

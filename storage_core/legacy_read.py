@@ -35,17 +35,19 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[bytes, int]:
         if error.errno == errno.ELOOP:
             raise BadLegacyFile("symlink", "", "is a symbolic link; put the file itself there") from error
         raise BadLegacyFile("unreadable", "", f"cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             what = next((name for test, name in _NOT_FILES.items() if test(facts.st_mode)), "a device")
             raise BadLegacyFile("not-a-file", "", f"is {what}, not a file")
         if facts.st_size > max_bytes:
             raise _huge(facts.st_size, max_bytes)
-        try:
+        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123 - it is a descriptor
             data = file.read(max_bytes + 1)  # it may have grown
-        except OSError as error:
-            raise BadLegacyFile("unreadable", "", f"cannot be read: {error.strerror}") from error
+    except OSError as error:
+        raise BadLegacyFile("unreadable", "", f"cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
     if len(data) > max_bytes:
         raise _huge(len(data), max_bytes)
     return data, facts.st_mtime_ns // 1000

@@ -52,6 +52,7 @@ def migrate(
     Raises NotLegacy, CannotMove, DiskProblem and MigrationBroken: what concerns the whole run and not one file.
     """
     started, report = time.perf_counter(), Report(str(options.source), options.dry_run)
+    legacy_find.check_source(options.source)
     if not options.dry_run:
         check_movable(options.source, options.backup_dir, (TASKS, RESULTS))
     with nullcontext() if options.dry_run else _alone(settings):
