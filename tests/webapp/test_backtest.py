@@ -119,7 +119,8 @@ def test_what_is_not_known_is_a_dash_with_a_reason(admin, completed, engine):
         row.total_return_pct = row.sharpe = row.profit_factor = row.max_drawdown_pct = None
         row.metadata_ = {"bars": 500}
     page = admin.get(address)
-    assert "–" in page.text
+    strip = page.find("dl", class_="strip")[0]
+    assert len([element for element in strip.iter("abbr") if "not defined" in element.get("title")]) == 5
     for words in ("Lookahead not checked", "Data gaps not counted", "Origin not recorded"):
         assert words in page.text
     assert all(dash.get("title") for dash in page.find("abbr", class_="missing"))
