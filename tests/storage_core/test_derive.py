@@ -74,7 +74,7 @@ def curve(equity: list[float], symbol: str = "KRW-BTC") -> dict[str, list[Any]]:
     }
 
 
-def there_and_back(name: str, given: pa.Table, constants: dict[str, float] = CONSTANTS) -> derive.Notes:
+def assert_there_and_back(name: str, given: pa.Table, constants: dict[str, float] = CONSTANTS) -> derive.Notes:
     """Leave out, give back, compare every bit, of all columns and of each by itself; the notes."""
     kept, notes = derive.leave_out(name, given, constants)
     assert same_bits(derive.give_back(name, kept, SCHEMAS[name], notes), given)
@@ -94,14 +94,16 @@ def test_trades_of_the_engine_need_seven_columns_less(
     one: list[tuple[float, float]], other: list[tuple[float, float]], side: int
 ) -> None:
     parts = signals(one, side=side), signals(other, side=side, symbol="KRW-ETH")
-    notes = there_and_back("symbol_signals", table(SYMBOL_SIGNALS, *parts))
+    notes = assert_there_and_back("symbol_signals", table(SYMBOL_SIGNALS, *parts))
     assert {"signal_index", "fee_amount", "pnl", "return_pct", "exit_timestamp"} <= set(notes)
 
 
 def test_all_that_can_be_left_out_is() -> None:
     random = np.random.default_rng(3)
     given = np.round(random.uniform(100, 200, (500, 2)), 2).tolist()
-    notes = there_and_back("symbol_signals", table(SYMBOL_SIGNALS, signals(given), signals(given, symbol="KRW-ETH")))
+    notes = assert_there_and_back(
+        "symbol_signals", table(SYMBOL_SIGNALS, signals(given), signals(given, symbol="KRW-ETH"))
+    )
     assert set(notes) == set(FORMULAS["symbol_signals"])
     assert [row for row, _ in notes["pnl"]["odd_rows"]] == [499, 999], "the open trades, valued at the last close"
     assert notes["slippage_amount"]["constants"] == {"slippage_rate": 0.0002, "decimals": 2.0}
@@ -110,7 +112,7 @@ def test_all_that_can_be_left_out_is() -> None:
 @given(st.lists(st.floats(1e-3, 1e9), min_size=1, max_size=60), st.lists(st.floats(1e-3, 1e9), min_size=1, max_size=9))
 @settings(deadline=None, max_examples=60)
 def test_the_curve_needs_equity_alone(one: list[float], other: list[float]) -> None:
-    notes = there_and_back("performance_curve", table(PERFORMANCE_CURVE, curve(one), curve(other, "KRW-ETH")))
+    notes = assert_there_and_back("performance_curve", table(PERFORMANCE_CURVE, curve(one), curve(other, "KRW-ETH")))
     assert set(notes) == set(FORMULAS["performance_curve"])
     assert not any(note["odd_rows"] for note in notes.values())
 
@@ -119,7 +121,7 @@ def test_the_curve_needs_equity_alone(one: list[float], other: list[float]) -> N
 @settings(deadline=None, max_examples=60)
 def test_any_other_values_come_back_too(rows: int, seed: int, constants: dict[str, float]) -> None:
     for name, given_table in tables(rows, symbols=("KRW-BTC", "KRW-ETH"), seed=seed).by_name().items():
-        there_and_back(name, given_table, constants)
+        assert_there_and_back(name, given_table, constants)
 
 
 @given(
@@ -133,7 +135,7 @@ def test_a_few_odd_rows_are_noted_and_many_are_stored(column: str, changes: dict
         changes = {row: None if value is None else row + 1 for row, value in changes.items()}
     for row, value in changes.items():
         right[column][row] = value
-    notes = there_and_back("performance_curve", table(PERFORMANCE_CURVE, right))
+    notes = assert_there_and_back("performance_curve", table(PERFORMANCE_CURVE, right))
     if column in notes:
         assert len(notes[column]["odd_rows"]) <= 8
     else:
@@ -143,14 +145,14 @@ def test_a_few_odd_rows_are_noted_and_many_are_stored(column: str, changes: dict
 def test_rows_of_a_symbol_that_do_not_lie_together() -> None:
     mixed = curve([10_000.0, 11_000.0, 9_000.0] * 20)
     mixed["symbol"] = ["KRW-BTC", "KRW-ETH"] * 30
-    there_and_back("performance_curve", table(PERFORMANCE_CURVE, mixed))
+    assert_there_and_back("performance_curve", table(PERFORMANCE_CURVE, mixed))
 
 
 def test_negative_zero_and_nan_keep_their_bits() -> None:
     odd = curve([10_000.0] * 20)
     odd["cumulative_pnl"][3] = -0.0
     odd["drawdown"][5] = math.nan
-    notes = there_and_back("performance_curve", table(PERFORMANCE_CURVE, odd))
+    notes = assert_there_and_back("performance_curve", table(PERFORMANCE_CURVE, odd))
     assert [row for row, _ in notes["cumulative_pnl"]["odd_rows"]] == [3]
     assert [row for row, _ in notes["drawdown"]["odd_rows"]] == [5]
 
