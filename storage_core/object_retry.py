@@ -15,11 +15,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long to wait for a server's answer, and how often to ask; pauses double, and vary so that callers spread."""
+    """How long to wait for a server's answer, and how often to ask; pauses double, and vary so that callers spread.
+
+    No attempt begins later than `give_up_after` seconds after the first, however the time went: people wait for reads.
+    """
 
     connect_seconds: float = 5
-    read_seconds: float = 30
+    read_seconds: float = 15
     attempts: int = 6
+    give_up_after: float = 30
     first_pause: float = 0.25
     longest_pause: float = 8
 
@@ -32,16 +36,15 @@ class Patience:
 
 def retrying(patience: Patience, call: Callable[[], T]) -> T:
     """The answer of `call`, asked again while it raises a StorageError that is not permanent."""
-    for pause in patience.pauses():
+    began, tries, pauses = time.monotonic(), 0, patience.pauses()
+    while True:
         try:
+            tries += 1
             return call()
         except StorageError as error:
-            if error.permanent:
+            pause = next(pauses, None)
+            if error.permanent or pause is None or time.monotonic() + pause - began > patience.give_up_after:
+                if tries > 1:
+                    error.add_note(f"tried {tries} times")
                 raise
             time.sleep(pause)
-    try:
-        return call()
-    except StorageError as error:
-        if not error.permanent and patience.attempts > 1:
-            error.add_note(f"tried {patience.attempts} times")
-        raise

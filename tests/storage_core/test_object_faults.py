@@ -255,6 +255,20 @@ def test_no_account_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
         store.metadata("key")
 
 
+def test_nobody_waits_longer_than_said_however_often_it_may_be_tried() -> None:
+    calls = []
+
+    def take_long_and_fail() -> None:
+        calls.append(1)
+        time.sleep(0.05)
+        raise StorageError("not yet")
+
+    with pytest.raises(StorageError) as caught:
+        retrying(Patience(attempts=1_000, give_up_after=0.2, first_pause=0.001), take_long_and_fail)
+    assert 2 <= len(calls) <= 5
+    assert caught.value.__notes__ == [f"tried {len(calls)} times"]
+
+
 def test_only_what_may_help_is_tried_again() -> None:
     for permanent, expected in ((False, 3), (True, 1)):
         calls = []
