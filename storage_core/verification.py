@@ -1,0 +1,35 @@
+"""Asking for a backtest to be run again and compared with its stored result, bit for bit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from storage_core import backtests
+from storage_core.errors import NotVerifiable
+from storage_core.models import Backtest
+
+
+def create_verification(
+    session: Session, task_id: UUID, *, owner_id: int | None, now: datetime | None = None
+) -> Backtest:
+    """Queue a new backtest of the very spec of the completed backtest `task_id`; to be sent like any other.
+
+    The worker stores what it found in the new row's `metadata_["verification"]`: `of`, `outcome` ("identical",
+    "different", "unreadable"), `first_difference`, `changed`. Raises BacktestNotFound and NotVerifiable.
+    """
+    original = backtests.get(session, task_id)
+    if original.status != "completed":
+        raise NotVerifiable(task_id, f"is {original.status}")
+    if original.source == "legacy":
+        raise NotVerifiable(task_id, "was not computed here")
+    return backtests.create(
+        session,
+        spec=original.spec,
+        owner_id=owner_id,
+        source="verify",
+        metadata={"verification": {"of": str(task_id)}},
+        now=now,
+    )
