@@ -1,24 +1,19 @@
-"""The actors: thin, idempotent, one id each."""
-
-from uuid import UUID
+"""The actors: thin, and each a ticket. What to run, and how often, is decided by the rows."""
 
 import dramatiq
 
-from storage_core.backtests import MAX_ATTEMPTS
 from workers.queue import QUEUE_BACKTESTS, RUN_BACKTEST
-from workers.run_backtest import run
+from workers.run_backtest import run_next
 from workers.runtime import Runtime
 
-DAY_MS = 24 * 60 * 60 * 1000
+WEEK_MS = 7 * 24 * 60 * 60 * 1000
 
 
 @dramatiq.actor(
     actor_name=RUN_BACKTEST,
     queue_name=QUEUE_BACKTESTS,
-    max_retries=MAX_ATTEMPTS - 1,
-    min_backoff=1_000,
-    max_backoff=60_000,
-    time_limit=DAY_MS,  # dramatiq cannot interrupt machine code; the run looks at its own flags between chunks
+    max_retries=0,  # the row counts its attempts; a retry is a new ticket
+    time_limit=WEEK_MS,  # BACKTEST_TIME_LIMIT is what stops a run; dramatiq cannot interrupt machine code
 )
-def run_backtest(task_id: str) -> None:
-    run(Runtime.current(), UUID(task_id))
+def run_backtest(_task_id: str) -> None:
+    run_next(Runtime.current())

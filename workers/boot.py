@@ -25,13 +25,13 @@ class Lifecycle(dramatiq.Middleware):
 
         started = time.perf_counter()
         warm_up()
-        Runtime.current().catalog()
-        log.info("ready", warm_up_seconds=round(time.perf_counter() - started, 2))
+        runtime = Runtime.current()
+        runtime.catalog()
+        log.info("ready", warm_up_seconds=round(time.perf_counter() - started, 2), code=runtime.shipped_code[""][:12])
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        """Ask the running backtest to stop at its next chunk; its row goes back to the queue."""
-        current = Runtime.current()
-        current.stopping.set()
+        """Ask the running backtest to stop; its row goes back to the queue."""
+        Runtime.current().stopping.set()
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Close the database connections."""
@@ -46,5 +46,5 @@ def boot() -> None:
     broker = make_broker(settings.broker_url)
     broker.add_middleware(Lifecycle())
     dramatiq.set_broker(broker)
-    set_runtime(Runtime(settings))
+    set_runtime(Runtime(settings, broker))
     import workers.actors  # noqa: F401  declares the actors on the broker just set

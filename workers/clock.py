@@ -2,46 +2,77 @@
 
 import signal
 import threading
+from datetime import timedelta
+from uuid import UUID
 
-import dramatiq
+import redis
 import structlog
+from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from storage_core import backtests
-from storage_core.db import make_engine, session_scope
+from storage_core import backtests, fair_queue
+from storage_core.backtests import WORKER_LOST
+from storage_core.db import make_engine, session_scope, utc_now
 from storage_core.logs import configure_logs
 from storage_core.settings import Settings
 from workers.child import die_with_parent
+from workers.dead_letters import bury
 from workers.errors import BrokerDown
-from workers.queue import make_broker, send_backtest
+from workers.queue import count_tickets, make_broker, send_backtests
 
 log = structlog.get_logger("clock")
 
 TICK_SECONDS = 2.0
+SILENT_FOR = timedelta(seconds=15)
+MOST_TICKETS = 1_000  # enough for any number of workers until the next tick, however many rows are queued
+TOP_UP_KEY, TOP_UP_MS = "coin-hts:top-up", 1_000
 
 
-def tick(engine: Engine, broker: dramatiq.Broker) -> int:
-    """Re-queue runs whose worker fell silent, send what waits without a message; returns how many were sent.
+def tick(engine: Engine, broker: RedisBroker, *, silent_for: timedelta = SILENT_FOR) -> int:
+    """Re-queue runs whose worker fell silent, and see to it that what is queued has tickets; how many were sent.
 
     Raises:
         BrokerDown: the queue does not answer; nothing is lost, the next tick sends what is left.
     """
+    failed: list[tuple[UUID, int]] = []
     with session_scope(engine) as session:
-        lost = backtests.requeue_lost(session)
+        lost = backtests.requeue_lost(
+            session, silent_for=silent_for, on_failed=lambda task_id, attempt: failed.append((task_id, attempt))
+        )
     for task_id in lost:
         log.warning("worker fell silent, run again", task_id=str(task_id))
-    with session_scope(engine) as session:
-        waiting = backtests.waiting(session)
-    due = list(dict.fromkeys([*lost, *waiting]))
-    for task_id in due:
-        send_backtest(broker, task_id)
-    with session_scope(engine) as session:
-        backtests.mark_sent(session, due)
-    return len(due)
+    for task_id, attempt in failed:
+        log.error("worker fell silent in the last attempt", task_id=str(task_id))
+        bury(broker, task_id, code=WORKER_LOST, reason="the worker fell silent in the last attempt", attempt=attempt)
+    return top_up(engine, broker)
 
 
-def run_clock(engine: Engine, broker: dramatiq.Broker, stop: threading.Event) -> None:
+def top_up(engine: Engine, broker: RedisBroker) -> int:
+    """Send tickets until there are as many as queued backtests, or 1,000: whatever became of those sent before.
+
+    This is what heals a broker that was away, or has lost its data, wholly or in part. Tickets that came to nothing
+    cannot pile up, because the count includes them. Returns how many were sent; raises BrokerDown.
+    """
+    with session_scope(engine) as session:
+        queued = fair_queue.in_line(session, limit=MOST_TICKETS, now=utc_now())
+    missing = len(queued) - count_tickets(broker)
+    if missing <= 0 or not _first_to_top_up(broker):
+        return 0
+    send_backtests(broker, queued[:missing])
+    log.info("sent tickets", count=missing)
+    return missing
+
+
+def _first_to_top_up(broker: RedisBroker) -> bool:
+    """Of two clocks that see the same gap, one fills it."""
+    try:
+        return bool(broker.client.set(TOP_UP_KEY, "1", nx=True, px=TOP_UP_MS))
+    except redis.RedisError as error:
+        raise BrokerDown(str(error)) from error
+
+
+def run_clock(engine: Engine, broker: RedisBroker, stop: threading.Event) -> None:
     """Tick until `stop`; a database or queue that is away is waited for."""
     while not stop.is_set():
         try:

@@ -5,10 +5,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
 
 from engine import ENGINE_VERSION
 from engine.bars import Bars, validate_bars
@@ -18,6 +17,7 @@ from engine.metrics import summarise
 from engine.portfolio import PortfolioCurve, combine
 from engine.simulation import Simulation, simulate
 from engine.spec import TIMEFRAMES, BacktestSpec, parse_spec
+from storage_core.already_run import day_range
 from storage_core.bar_store import BarStore
 from storage_core.bar_table import BarTable, fingerprint
 from storage_core.result_store import ResultTables
@@ -84,9 +84,7 @@ def compute(settings: Settings, raw_spec: Mapping[str, Any], follower: Follower,
 
 def read_bars(settings: Settings, spec: BacktestSpec) -> dict[str, Bars]:
     """The validated bars of each symbol: whole days in the spec's time zone, the last `candle_size` bars of them."""
-    zone = ZoneInfo(spec.timezone)
-    start = datetime.combine(spec.start_date, datetime.min.time(), zone)
-    end = datetime.combine(spec.end_date + timedelta(days=1), datetime.min.time(), zone)
+    start, end = day_range(spec.start_date, spec.end_date, spec.timezone)
     store = BarStore(settings.bars_dir)
     bars: dict[str, Bars] = {}
     for symbol in spec.symbols:
@@ -158,7 +156,8 @@ def _data_facts(bars: Bars) -> dict[str, Any]:
     }
 
 
+@cache
 def versions() -> dict[str, str]:
-    """Versions of everything that may change a number."""
+    """Versions of everything that may change a number; they stay the same as long as the process lives."""
     libraries = {name: version(name) for name in ("numpy", "numba", "pyarrow")}
     return {"coin_hts": VERSION, "engine": ENGINE_VERSION, "python": platform.python_version(), **libraries}

@@ -2,7 +2,8 @@
 
 A strategy is a module with `signals(bars, params) -> Signals` and, each optional, `PARAMS` (a list of ParamSpecs),
 `LABEL`, `warmup(params)`, `memory(params)` and `check(params)`; its docstring is the help text. A file's name is the
-strategy's name. Only workers run this code; the web lists what they publish.
+strategy's name. Files that begin with an underscore are no strategies; the others may import them. Only workers run
+this code; the web lists what they publish.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib import invalidate_caches
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 from engine.catalog import STRATEGIES, Catalog, StrategySpec, extended_catalog
 from engine.params import ParamSpec
 from storage_core.models import CustomStrategy
+from storage_core.sources import code_sha256, package_folder
 
 ENTRY_POINTS = "coin_hts.strategies"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
@@ -71,8 +74,12 @@ def stamp(folder: Path | None) -> frozenset[tuple[str, int, int]]:
 
 
 def _from_file(path: Path) -> Found:
-    code = path.read_bytes()
-    digest = hashlib.sha256(code).hexdigest()
+    roots = {"engine": package_folder("engine"), **{one.stem: one for one in path.parent.glob("*.py")}}
+    try:
+        digest = code_sha256(path.stem, path, roots)
+    except (SyntaxError, ValueError) as error:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return Found(path.stem, str(path), digest, None, f"{type(error).__name__}: {error}")
     return _loaded(path.stem, str(path), digest, lambda: _module(path, digest))
 
 
@@ -93,7 +100,7 @@ def _loaded(name: str, source: str, digest: str, load: Callable[[], ModuleType])
         if name in STRATEGIES:
             raise BrokenStrategy(f"a shipped strategy is called {name!r}; choose another name")
         module = load()
-        digest = digest or hashlib.sha256(Path(module.__file__ or "").read_bytes()).hexdigest()
+        digest = digest or _package_sha256(module)
         return Found(name, source, digest, _spec_of(name, module))
     except BrokenStrategy as error:
         return Found(name, source, digest, None, str(error))
@@ -101,8 +108,16 @@ def _loaded(name: str, source: str, digest: str, load: Callable[[], ModuleType])
         return Found(name, source, digest, None, f"{type(error).__name__}: {error}")
 
 
+def _package_sha256(module: ModuleType) -> str:
+    top = module.__name__.partition(".")[0]
+    folder = next(iter(getattr(sys.modules[top], "__path__", ())), None)
+    path = Path(str(module.__file__))
+    roots = {"engine": package_folder("engine"), top: Path(folder) if folder else path}
+    return code_sha256(module.__name__, path, roots)
+
+
 def _module(path: Path, digest: str) -> ModuleType:
-    """The file as a module whose name holds its hash, so that an edited file is a new module."""
+    """The file as a module whose name holds the digest of all its code, so that edited code is a new module."""
     name = f"coin_hts_strategy_{path.stem}_{digest[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -110,13 +125,28 @@ def _module(path: Path, digest: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise BrokenStrategy("not a Python file")
     module = module_from_spec(spec)
+    _forget_neighbours(path.parent)
     sys.modules[name] = module
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # it would hide an edit within the same second
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        sys.dont_write_bytecode = writes
     return module
+
+
+def _forget_neighbours(folder: Path) -> None:
+    """Have the modules that strategies of `folder` share found there, and read again: they may have been edited."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    for path in folder.glob("*.py"):
+        known = sys.modules.get(path.stem)
+        if known is not None and Path(str(known.__file__)) == path:
+            del sys.modules[path.stem]
+    invalidate_caches()
 
 
 def _spec_of(name: str, module: ModuleType) -> StrategySpec:

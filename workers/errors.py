@@ -15,11 +15,21 @@ class BrokerDown(WorkerError):
 
 
 class Interrupted(WorkerError):
-    """A run stops between two chunks; `why` is "cancel", "lost" or "stopping"."""
+    """A run stops before its end; `why` is "cancelled", "lost" or "stopping"."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"run interrupted: {why}")
         self.why = why
+
+
+class TimeLimit(WorkerError):
+    """A run took longer than it may."""
+
+    permanent = True
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it was stopped after {seconds:,g} seconds, the most that BACKTEST_TIME_LIMIT allows")
+        self.seconds = seconds
 
 
 class CannotStart(WorkerError):

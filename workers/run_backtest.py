@@ -1,6 +1,14 @@
-"""One backtest from claim to commit. The only function that joins engine and storage for a run."""
+"""One backtest from claim to commit. The only module that joins engine and storage for a run.
 
+The row decides: which backtest is next, how many attempts it has had, whether there is another one. A retry and a
+run that is handed back are new tickets; dramatiq itself never tries anything again.
+"""
+
+import random
 import re
+import traceback
+from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -10,37 +18,59 @@ from storage_core import backtests, result_store
 from storage_core.backtests import MAX_ATTEMPTS, Claim
 from storage_core.db import session_scope
 from storage_core.errors import ClaimLost
-from workers.compute import compute
-from workers.errors import Interrupted
+from workers.compute import Outcome, compute
+from workers.dead_letters import bury
+from workers.errors import BrokerDown, Interrupted
+from workers.patience import patiently
+from workers.queue import send_backtest
 from workers.runtime import Runtime
+from workers.verify import verified
 from workers.watch import Watch
 
 log = structlog.get_logger("worker")
 
+BACKOFF_SECONDS, BACKOFF_FACTOR, LONGEST_BACKOFF_SECONDS = 2.0, 4.0, 60.0
+CLAIM_PATIENCE, SAVE_PATIENCE = 86_400.0, 15.0  # without a database there is nothing else to do than to wait for it
+BEFORE_MOVE = result_store.STEPS[: result_store.STEPS.index("moved")]
 
-def run(runtime: Runtime, task_id: UUID) -> None:
-    """Claim, compute and store the backtest `task_id`; walk away when it is not there to be claimed.
 
-    Raises:
-        Exception: what stopped the attempt, when another attempt may succeed; the row is back in the queue.
-    """
-    with session_scope(runtime.engine) as session:
-        claim = backtests.claim(session, task_id, worker=runtime.worker_name)
+def run_next(runtime: Runtime) -> bool:
+    """Claim the backtest whose turn it is, compute and store it; False when none is waiting."""
+    return _run(runtime, None)
+
+
+def run(runtime: Runtime, task_id: UUID) -> bool:
+    """The same with the backtest `task_id`; False when it is not there to be claimed."""
+    return _run(runtime, task_id)
+
+
+def _run(runtime: Runtime, task_id: UUID | None) -> bool:
+    claim = patiently(partial(_claim, runtime, task_id), stopping=runtime.stopping, seconds=CLAIM_PATIENCE)
     if claim is None:
-        log.info("not waiting for a worker, left alone", task_id=str(task_id))
-        return
-    with bound_contextvars(task_id=str(task_id), attempt=claim.attempt):
+        log.debug("nothing is waiting")
+        return False
+    with bound_contextvars(task_id=str(claim.task_id), attempt=claim.attempt):
         try:
             _attempt(runtime, claim)
         except ClaimLost:
             log.warning("another attempt owns this backtest, nothing was written")
+    return True
+
+
+def _claim(runtime: Runtime, task_id: UUID | None) -> Claim | None:
+    with session_scope(runtime.engine) as session:
+        if task_id is None:
+            return backtests.claim_next(session, worker=runtime.worker_name)
+        return backtests.claim(session, task_id, worker=runtime.worker_name)
 
 
 def _attempt(runtime: Runtime, claim: Claim) -> None:
     try:
         _compute_and_store(runtime, claim)
     except Interrupted as interruption:
-        _interrupted(runtime, claim, interruption)
+        log.info("stopped before its end", why=interruption.why)
+        if interruption.why == "stopping":
+            _hand_back(runtime, claim)
     except ClaimLost:
         raise
     except Exception as error:
@@ -48,40 +78,80 @@ def _attempt(runtime: Runtime, claim: Claim) -> None:
 
 
 def _compute_and_store(runtime: Runtime, claim: Claim) -> None:
-    settings = runtime.settings
-    with Watch(runtime.engine, claim, runtime.stopping) as watch:
-        outcome = compute(settings, claim.spec, watch, runtime.catalog())
+    settings, strategies = runtime.settings, runtime.catalog()
+    limit = settings.backtest_time_limit
+    with Watch(runtime.engine, claim, stopping=runtime.stopping, time_limit=limit) as watch:
+        outcome = watch.run(partial(compute, settings, claim.spec, watch, strategies))
+        outcome.metadata.update(runtime.origin(claim.spec, outcome.metadata))
+        if claim.source == "verify":
+            watch.report(0.92, "comparing")
+            outcome.metadata["verification"] = watch.run(partial(verified, runtime.engine, settings, claim, outcome))
         watch.check()
         watch.report(0.95, "saving")
-        result_store.save(
-            runtime.engine, settings, claim, outcome.tables, metrics=outcome.metrics, metadata=outcome.metadata
-        )
+        patiently(partial(_save, runtime, claim, outcome, watch), stopping=runtime.stopping, seconds=SAVE_PATIENCE)
     log.info("completed", seconds=outcome.metadata["seconds"])
 
 
-def _interrupted(runtime: Runtime, claim: Claim, interruption: Interrupted) -> None:
-    log.info("stopped between two chunks", why=interruption.why)
-    if interruption.why == "lost":
-        return
+def _save(runtime: Runtime, claim: Claim, outcome: Outcome, watch: Watch) -> None:
+    def on_step(step: str) -> None:
+        if step in BEFORE_MOVE:
+            watch.check_ownership()
+
+    tables, metrics, metadata = outcome.tables, outcome.metrics, outcome.metadata
+    result_store.save(
+        runtime.engine, runtime.settings, claim, tables, metrics=metrics, metadata=metadata, on_step=on_step
+    )
+
+
+def _hand_back(runtime: Runtime, claim: Claim) -> None:
+    """The worker was told to stop, which is no fault of the backtest: the attempt does not count."""
     with session_scope(runtime.engine) as session:
-        if interruption.why == "cancel":
-            backtests.mark_cancelled(session, claim)
-            return
-        backtests.release(session, claim, reason="the worker was told to stop")
-    raise interruption  # the queue keeps the message for the next worker
+        backtests.release(session, claim, reason="the worker was told to stop", excused=True)
+    _send_again(runtime, claim)
 
 
 def _failed(runtime: Runtime, claim: Claim, error: Exception) -> None:
     code, message, permanent = describe(error)
-    final = permanent or claim.attempt >= MAX_ATTEMPTS
-    log.error("attempt failed", code=code, final=final, exc_info=error)
+    final = permanent or claim.tries >= MAX_ATTEMPTS
+    delay = 0.0 if final else backoff(claim.tries)
+    trace = None if permanent else error
+    log.error("attempt failed", code=code, final=final, again_in_seconds=delay, reason=message, exc_info=trace)
+    end = partial(_end_attempt, runtime, claim, code, message, None if final else timedelta(seconds=delay))
+    patiently(end, stopping=runtime.stopping, seconds=SAVE_PATIENCE)
+    if not final:
+        _send_again(runtime, claim, delay_seconds=delay)
+    elif not permanent:
+        _bury(runtime, claim, code, message, error)
+
+
+def _end_attempt(runtime: Runtime, claim: Claim, code: str, message: str, delay: timedelta | None) -> None:
     with session_scope(runtime.engine) as session:
-        if final:
+        if delay is None:
             backtests.fail(session, claim, code=code, message=message)
         else:
-            backtests.release(session, claim, reason=f"{code}: {message}")
-    if not permanent:
-        raise error
+            backtests.release(session, claim, reason=f"{code}: {message}", delay=delay)
+
+
+def _send_again(runtime: Runtime, claim: Claim, *, delay_seconds: float = 0.0) -> None:
+    try:
+        send_backtest(runtime.broker, claim.task_id, delay_seconds=delay_seconds)
+    except BrokerDown as error:
+        log.warning("the clock will send it", error=str(error))
+
+
+def _bury(runtime: Runtime, claim: Claim, code: str, message: str, error: Exception) -> None:
+    trace = "".join(traceback.format_exception(error, limit=-30))
+    said = partial(bury, runtime.broker, claim.task_id, code=code, reason=message, traceback=trace)
+    try:
+        said(attempt=claim.attempt, worker=claim.worker)
+    except BrokerDown as down:
+        log.warning("no dead letter, the row says what happened", error=str(down))
+
+
+def backoff(tries: int) -> float:
+    """Seconds before the next attempt: about 2, 8, 32, ...; spread, so that what failed together comes back apart."""
+    longest = min(BACKOFF_SECONDS * BACKOFF_FACTOR ** (tries - 1), LONGEST_BACKOFF_SECONDS)
+    return longest * random.uniform(0.75, 1.25)  # noqa: S311  not a secret
 
 
 def describe(error: Exception) -> tuple[str, str, bool]:

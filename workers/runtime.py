@@ -3,17 +3,22 @@
 import os
 import socket
 import threading
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from engine.catalog import Catalog
+from engine.catalog import STRATEGIES, Catalog
+from storage_core.already_run import run_key
 from storage_core.custom_strategies import publish
 from storage_core.db import make_engine, session_scope
 from storage_core.settings import Settings
+from storage_core.sources import engine_sha256, shipped_strategy_sha256
 from workers import custom_strategies
+from workers.queue import PromptBroker, make_broker
 
 log = structlog.get_logger("worker")
 
@@ -23,10 +28,12 @@ _current: "Runtime | None" = None
 class Runtime:
     """Built once in `workers.boot`; tests build their own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, broker: PromptBroker | None = None) -> None:
         self.settings = settings
+        self.broker = broker or make_broker(settings.broker_url)  # connects when first used
         self.stopping = threading.Event()
         self._catalog: Catalog | None = None
+        self._own_code: dict[str, str] = {}
         self._seen: frozenset[tuple[str, int, int]] = frozenset()
 
     @cached_property
@@ -48,8 +55,23 @@ class Runtime:
                 if one.error:
                     log.warning("strategy not loaded", strategy=one.name, source=one.source, error=one.error)
             self._publish(found)
+            self._own_code = {one.name: one.sha256 for one in found}
             self._catalog, self._seen = custom_strategies.catalog_of(found), seen
         return self._catalog
+
+    @cached_property
+    def shipped_code(self) -> dict[str, str]:
+        """Digests of the engine ("") and of each shipped strategy, as this process loaded them at its start."""
+        strategies = {name: shipped_strategy_sha256(one.signals) for name, one in STRATEGIES.items()}
+        return {"": engine_sha256(), **strategies}
+
+    def origin(self, spec: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """What the metadata says about where a result came from: the code, and the key of `already_run`."""
+        code = {**self._own_code, **self.shipped_code}
+        strategy, engine = code[spec["strategy"]], code[""]
+        data = {symbol: facts["sha256"] for symbol, facts in metadata["data"].items()}
+        key = run_key(spec, strategy_sha256=strategy, engine_sha256=engine, data=data)
+        return {"code": {"strategy": strategy, "engine": engine}, "run_key": key}
 
     def _publish(self, found: list[custom_strategies.Found]) -> None:
         try:
@@ -59,6 +81,8 @@ class Runtime:
             log.info("another worker published the same strategies at this moment")
 
     def close(self) -> None:
+        """Let go of every connection."""
+        self.broker.close()
         self.engine.dispose()
 
     @classmethod

@@ -11,7 +11,6 @@ from storage_core.db import session_scope, utc_now
 from storage_core.schemas import SCHEMAS
 from tests.workers.examples import kinds, queue, row, wave
 from workers import run_backtest
-from workers.errors import Interrupted
 from workers.runtime import Runtime
 
 
@@ -118,22 +117,23 @@ def test_a_disk_that_fills_up_is_tried_again_and_then_fails(runtime):
     runtime.settings.results_dir.parent.mkdir(exist_ok=True)
     runtime.settings.results_dir.write_text("a file where the folder should be")
     for attempt in (1, 2):
-        with pytest.raises(Exception, match="results"):
-            run_backtest.run(runtime, task_id)
-        assert (row(runtime, task_id).status, row(runtime, task_id).attempt) == ("queued", attempt)
-    with pytest.raises(Exception, match="results"):
         run_backtest.run(runtime, task_id)
+        assert (row(runtime, task_id).status, row(runtime, task_id).attempt) == ("queued", attempt)
+        assert row(runtime, task_id).queued_at > utc_now() + timedelta(seconds=attempt)  # the backoff grows
+    run_backtest.run(runtime, task_id)
     failed = row(runtime, task_id)
-    assert (failed.status, failed.attempt) == ("failed", 3)
+    assert (failed.status, failed.attempt, failed.error_code) == ("failed", 3, "disk_problem")
     runtime.settings.results_dir.unlink()
 
 
-def test_a_stopping_worker_hands_its_work_back(runtime):
+def test_a_stopping_worker_hands_its_work_back_and_the_attempt_does_not_count(runtime):
     task_id = queue(runtime)
     runtime.stopping.set()
-    with pytest.raises(Interrupted):
-        run_backtest.run(runtime, task_id)
-    assert row(runtime, task_id).status == "queued"
+    with session_scope(runtime.engine) as session:
+        claim = backtests.claim(session, task_id, worker="test")
+    run_backtest._attempt(runtime, claim)
+    handed_back = row(runtime, task_id)
+    assert (handed_back.status, handed_back.attempt, handed_back.excused) == ("queued", 1, 1)
     runtime.stopping.clear()
     run_backtest.run(runtime, task_id)
     done = row(runtime, task_id)
