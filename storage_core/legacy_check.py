@@ -15,14 +15,17 @@ from storage_core.result_store import TABLES
 from storage_core.settings import Settings
 
 _NOT_EQUAL = "not-equal"
+_OF_THE_FILE = {"created_at", "queued_at", "finished_at"}
+"""Times that only the file itself tells: another copy of it may tell others."""
 _OF_THE_PLACE = ("layout", "manifest")
 """What another copy of the same result, or its backup, may have otherwise."""
 
 
 def check_row(row: Backtest, legacy: Legacy) -> None:
     """Raise BadLegacyFile when a column of the row, or what it keeps for the way back, is not as it should be."""
+    passing = {"updated_at"} | (_OF_THE_FILE if legacy.legacy["created_at_from"] == "file" else set())
     for name, value in legacy.columns.items():
-        if name != "updated_at" and getattr(row, name) != value:
+        if name not in passing and getattr(row, name) != value:
             raise _differs(name, "the row")
     kept = row.metadata_.get("legacy") or {}
     for name, value in legacy.legacy.items():

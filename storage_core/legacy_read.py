@@ -42,7 +42,7 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[bytes, int]:
             raise BadLegacyFile("not-a-file", "", f"is {what}, not a file")
         if facts.st_size > max_bytes:
             raise _huge(facts.st_size, max_bytes)
-        with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123 - it is a descriptor
+        with open(descriptor, "rb", closefd=False) as file:
             data = file.read(max_bytes + 1)  # it may have grown
     except OSError as error:
         raise BadLegacyFile("unreadable", "", f"cannot be read: {error.strerror}") from error

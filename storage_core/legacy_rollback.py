@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,8 @@ from storage_core.legacy_report import Failure
 from storage_core.legacy_verify import backup_of, count_migrated, migrated_rows
 from storage_core.models import Backtest
 from storage_core.settings import Settings
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(slots=True)
@@ -155,7 +158,8 @@ def _write(row: Backtest, target: Path, files: dict[str, bytes], *, dry_run: boo
                 raise NotWritten(row.task_id, Path(path), "it was written by somebody else at the same time")
             with disk_problems(place):
                 if row.metadata_["legacy"]["created_at_from"] == "file":  # its only witness is the time of the file
-                    os.utime(place, (row.created_at.timestamp(), row.created_at.timestamp()))
+                    nanoseconds = (row.created_at - _EPOCH) // timedelta(microseconds=1) * 1000
+                    os.utime(place, ns=(nanoseconds, nanoseconds))
                 fsync_dir(place.parent.parent)
     return there == len(files)
 

@@ -25,7 +25,7 @@ TIMES = ("dry_run", "seconds", "files_per_second")
 
 def a_copy(folder: Path, source: Path = SAMPLES) -> Path:
     """A copy of a legacy folder that may be changed."""
-    shutil.copytree(source, folder, copy_function=shutil.copyfile)
+    shutil.copytree(source, folder)
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
