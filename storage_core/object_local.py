@@ -89,14 +89,15 @@ class LocalStorageProvider(StorageProvider):
             raise ObjectNotFound(self.where, key)
         return ObjectInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
-    def remove_unfinished(self, *, before: datetime) -> Sequence[str]:
+    def remove_unfinished(self, *, before: datetime, dry_run: bool = False) -> Sequence[str]:
         """Remove the files of writers that died."""
         removed = []
         for path in self._names(self.root / UPLOADING):
             with self._problems(None):
                 if path.stat().st_mtime < before.timestamp():
-                    path.unlink(missing_ok=True)
                     removed.append(path.name)
+                    if not dry_run:
+                        path.unlink(missing_ok=True)
         return removed
 
     def _path(self, key: str) -> Path:

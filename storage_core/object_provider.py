@@ -69,7 +69,7 @@ class StorageProvider(ABC):
         """Size, time and, in S3, ETag of an object. Raises ObjectNotFound."""
 
     @abstractmethod
-    def remove_unfinished(self, *, before: datetime) -> Sequence[str]:
+    def remove_unfinished(self, *, before: datetime, dry_run: bool = False) -> Sequence[str]:
         """Discard uploads that began before that instant and never ended; returns their names."""
 
     def close(self) -> None:  # noqa: B027

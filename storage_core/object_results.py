@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -128,6 +128,10 @@ class S3ResultRoot(ResultRoot):
             raise ResultMissing(backtest.task_id, self._called(key)) from error
         except ObjectDamaged as error:
             raise ResultDamaged(self._called(key), error.problem) from error
+
+    def remove_unfinished(self, *, before: datetime, dry_run: bool = False) -> Sequence[str]:
+        """Parts of large objects, which no listing shows."""
+        return self.provider.remove_unfinished(before=before, dry_run=dry_run)
 
     def close(self) -> None:
         """Close the connections."""

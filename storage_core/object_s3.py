@@ -65,14 +65,15 @@ class S3StorageProvider(StorageProvider):
         md5 = etag if _MD5.fullmatch(etag) and not encrypted else None
         return ObjectInfo(key, answer["ContentLength"], _utc(answer["LastModified"]), etag or None, md5)
 
-    def remove_unfinished(self, *, before: datetime) -> Sequence[str]:
+    def remove_unfinished(self, *, before: datetime, dry_run: bool = False) -> Sequence[str]:
         """Abort uploads in parts that were left behind: they are not listed, and cost money."""
         removed = []
         for upload in self._unfinished():
             if upload["Initiated"] < before and upload["Key"].startswith(self._prefix):
-                key = upload["Key"].removeprefix(self._prefix)
-                self._client.call("abort_multipart_upload", key, Key=upload["Key"], UploadId=upload["UploadId"])
-                removed.append(key)
+                removed.append(upload["Key"].removeprefix(self._prefix))
+                if not dry_run:
+                    named = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+                    self._client.call("abort_multipart_upload", removed[-1], **named)
         return removed
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """After a crash: bring folders and rows back into agreement. Nothing that might be needed is deleted, only moved.
 
 What is found, and what is done:
-- a staging folder whose attempt no longer runs: removed;
+- a staging folder whose attempt no longer runs, parts of an upload that began a day ago: removed;
 - a whole, verified folder of a backtest that never got to its commit (queued again, silent, or failed for want of its
   worker): adopted, the row is completed from its manifest; also when the database has lost the row altogether;
 - a folder that its completed row does not name, or one that is not whole: moved to the trash;
@@ -32,6 +32,7 @@ from storage_core.result_root import ResultRoot, result_root
 from storage_core.settings import Settings
 
 SILENT_FOR = timedelta(seconds=15)
+LONGEST_TRANSFER = timedelta(days=1)
 ROWS_AT_ONCE = 500
 
 
@@ -71,6 +72,7 @@ def reconcile(
     with root.locked():
         folders, report.foreign = root.result_folders()
         _clean_staging(engine, settings, report, dry_run=dry_run, alive_since=now - silent_for)
+        report.staging_removed += root.remove_unfinished(before=now - LONGEST_TRANSFER, dry_run=dry_run)
         for folder in folders:
             with session_scope(engine) as session:
                 _settle(session, root, folder, report, dry_run=dry_run, now=now, alive_since=now - silent_for)

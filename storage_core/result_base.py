@@ -7,7 +7,7 @@ this machine in both cases.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +74,10 @@ class ResultRoot(ABC):
     @abstractmethod
     def read(self, backtest: Backtest, table: str, read: Callable[[Path], T]) -> T:
         """What `read` makes of the file of a table. Raises ResultMissing, and what `read` raises."""
+
+    @abstractmethod
+    def remove_unfinished(self, *, before: datetime, dry_run: bool = False) -> Sequence[str]:
+        """Remove what killed transfers left behind outside of the staging folders; returns names."""
 
     def close(self) -> None:  # noqa: B027
         """Give connections back."""

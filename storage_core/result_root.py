@@ -5,7 +5,7 @@ Saving, reading and reconciling are the same for both; `result_base` says in wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,10 @@ class LocalResultRoot(ResultRoot):
         from storage_core import result_files
 
         result_files.verify(folder.path, files, deep=deep)
+
+    def remove_unfinished(self, *, before: datetime, dry_run: bool = False) -> Sequence[str]:
+        """A rename leaves nothing."""
+        return ()
 
     def read(self, backtest: Backtest, table: str, read: Callable[[Path], T]) -> T:
         """The file itself."""

@@ -332,6 +332,19 @@ def test_what_was_deleted_a_week_ago_goes_with_its_objects(fleet: Fleet) -> None
 
 
 @on_sqlite
+@on_rclone
+def test_parts_that_a_killed_worker_left_are_removed_after_a_day(fleet: Fleet) -> None:
+    provider = fleet.objects.provider
+    key = "backtests/large/performance_curve.parquet"
+    provider._client.call("create_multipart_upload", key, Key=f"some/prefix/{key}")
+    assert not fleet.reconcile("one", days=0.9).changed
+    planned = reconcile(fleet.engine, fleet.machine("one"), now=utc_now() + timedelta(days=2), dry_run=True)
+    assert planned.staging_removed == [key]
+    assert fleet.reconcile("one", days=2).staging_removed == [key]
+    assert not fleet.reconcile("one", days=2).changed
+
+
+@on_sqlite
 def test_a_lost_row_comes_back_from_its_manifest(fleet: Fleet) -> None:
     claim = claimed(fleet.engine)
     fleet.save("one", claim)

@@ -1,5 +1,7 @@
-"""Where results are kept and how S3 is reached, as the environment says it."""
+"""Where results are kept and how S3 is reached, as the environment and the documentation say it."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,20 @@ import pytest
 from storage_core.errors import SettingsError
 from storage_core.settings import Settings
 
+ROOT = Path(__file__).parents[2]
+ACTIONS = {
+    "get_object": "s3:GetObject",
+    "head_object": "s3:GetObject",
+    "put_object": "s3:PutObject",
+    "create_multipart_upload": "s3:PutObject",
+    "upload_part": "s3:PutObject",
+    "complete_multipart_upload": "s3:PutObject",
+    "abort_multipart_upload": "s3:AbortMultipartUpload",
+    "delete_object": "s3:DeleteObject",
+    "head_bucket": "s3:ListBucket",
+    "list_objects_v2": "s3:ListBucket",
+    "list_multipart_uploads": "s3:ListBucketMultipartUploads",
+}
 KEY = {"AWS_ACCESS_KEY_ID": "an id", "AWS_SECRET_ACCESS_KEY": "the secret", "AWS_SESSION_TOKEN": "the token"}
 
 
@@ -69,3 +85,14 @@ def test_half_a_key_is_refused(tmp_path: Path, name: str) -> None:
 def test_an_address_that_cannot_be_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(SettingsError, match="S3_ENDPOINT_URL is"):
         read(tmp_path, S3_ENDPOINT_URL=url)
+
+
+def test_the_documented_policy_allows_what_is_used_and_nothing_else() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "storage_core").glob("object_s3*.py"))
+    used = set(re.findall(r'call\("(\w+)"|once\("(\w+)"', sources))
+    operations = {one or other for one, other in used}
+    assert operations == set(ACTIONS)
+    documented = (ROOT / "docs" / "object-store.md").read_text()
+    policy = next(json.loads(block) for block in re.findall(r"```json\n(.*?)```", documented, re.DOTALL))
+    allowed = [action for statement in policy["Statement"] for action in statement["Action"]]
+    assert sorted(allowed) == sorted(set(ACTIONS.values()))
