@@ -139,7 +139,7 @@ def backtesting_py() -> Run:
 
         def next(self) -> None:
             if not self.position and crossover(self.fast, self.slow):
-                self.buy(size=0.9999999)
+                self.buy(size=0.9999999999)
             elif self.position and crossover(self.slow, self.fast):
                 self.position.close()
 
