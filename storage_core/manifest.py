@@ -1,6 +1,7 @@
 """`metadata.json` of a result: its whole row, and the rows, bytes and sha256 of each file.
 
-With it a folder can be checked by itself, and its row can be written again when the database has lost it.
+With it a folder can be checked by itself, and its row can be written again when the database has lost it. It begins
+with the sha256 of what follows that sha256, so that it cannot be adopted, or believed, with a single bit changed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
 
 MANIFEST = "metadata.json"
+_HEAD, _HEAD_BEFORE = b'{\n "sha256": "', b'{\n "files"'  # before there was a sha256 of itself
+_DIGITS = 64
 _ATTRIBUTES = {column.key: column.columns[0] for column in inspect(Backtest).column_attrs}
 
 
@@ -54,8 +57,9 @@ def dump(row: Backtest, columns: Mapping[str, Any]) -> bytes:
     """The manifest of `row` as it will be once `columns` are written to it."""
     values = {name: columns.get(name, getattr(row, name)) for name in _ATTRIBUTES}
     plain = {_ATTRIBUTES[name].name: _plain(value) for name, value in values.items()}
-    document = {"files": columns["metadata_"]["files"], "row": plain}
-    return json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1).encode()
+    document = {"sha256": "", "files": columns["metadata_"]["files"], "row": plain}
+    rest = json.dumps(document, allow_nan=False, ensure_ascii=False, indent=1).encode().removeprefix(_HEAD)
+    return _HEAD + hashlib.sha256(rest).hexdigest().encode() + rest
 
 
 def load(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -74,6 +78,10 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 
 def parse(data: bytes, path: Path | str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """What `load` gives, from the bytes of the manifest that lies at `path`. Raises ResultDamaged."""
+    rest = data.removeprefix(_HEAD)
+    whole = rest[:_DIGITS] == hashlib.sha256(rest[_DIGITS:]).hexdigest().encode()
+    if not whole and not data.startswith(_HEAD_BEFORE):
+        raise ResultDamaged(path, "its sha256 is not the one that stands in it")
     try:
         document = json.loads(data)
         stored, files = document["row"], document["files"]
