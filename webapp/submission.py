@@ -17,7 +17,6 @@ from webapp.extensions import bar_store, broker, db
 from webapp.login import Person
 from webapp.ranges import instants, overlaps
 from workers.errors import BrokerDown
-from workers.queue import send_backtest
 
 
 class BarsMissing(StorageError):
@@ -39,6 +38,8 @@ def submit(raw: Mapping[str, object], *, owner: Person, source: str) -> Backtest
     session = db.session()
     backtest = backtests.create(session, spec=spec_to_dict(spec), owner_id=owner.id, source=source)
     session.commit()
+    from workers.queue import send_backtest  # with the queue's client, which a process that only reads never loads
+
     try:
         send_backtest(broker(), backtest.task_id)
     except BrokerDown as error:

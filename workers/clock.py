@@ -19,6 +19,7 @@ from storage_core.settings import Settings
 from workers.child import die_with_parent
 from workers.dead_letters import bury
 from workers.errors import BrokerDown
+from workers.housekeeping import run_housekeeping
 from workers.queue import count_tickets, make_broker, send_backtests
 
 log = structlog.get_logger("clock")
@@ -91,7 +92,9 @@ def main() -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     engine, broker = make_engine(settings.database_url), make_broker(settings.broker_url)
+    housekeeping = threading.Thread(target=run_housekeeping, args=(engine, settings, stop), daemon=True)
     try:
+        housekeeping.start()
         run_clock(engine, broker, stop)
     finally:
         broker.close()

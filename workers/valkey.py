@@ -3,8 +3,6 @@
 import time
 from pathlib import Path
 
-import redis
-
 from workers.errors import CannotStart
 
 
@@ -32,6 +30,8 @@ def valkey_argv(*, socket: Path, folder: Path) -> list[str]:
 
 def wait_until_ready(url: str, *, seconds: float = 15) -> None:
     """Return when the broker at `url` answers; CannotStart when it does not within `seconds`."""
+    import redis  # not at the top: the supervisor, which needs only the command line, stays small
+
     deadline = time.monotonic() + seconds
     with redis.Redis.from_url(url) as client:
         while True:

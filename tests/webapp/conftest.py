@@ -46,7 +46,8 @@ def app(settings: Settings, compiled_templates: FileSystemBytecodeCache) -> Iter
     with app.app_context():
         limiter.reset()
         db.engine.dispose()
-    app.extensions["broker"].close()
+    if "broker" in app.extensions:
+        app.extensions["broker"].close()
 
 
 @pytest.fixture

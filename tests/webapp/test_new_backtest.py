@@ -117,7 +117,6 @@ def test_for_htmx_the_way_is_a_header(trader, bars, engine):
 
 def test_the_message_reaches_the_queue_and_the_row_says_so(app, trader, bars, engine):
     with running_valkey() as url:
-        app.extensions["broker"].close()
         app.extensions["broker"] = broker = make_broker(url)
         trader.post("/backtests", FORM)
         with session_scope(engine) as session:

@@ -1,0 +1,44 @@
+"""What sets the store right in the background: results that a crash left, deleted backtests whose week is over."""
+
+import threading
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from storage_core import backtest_keeping
+from storage_core.errors import StorageError
+from storage_core.reconcile import Report, reconcile
+from storage_core.settings import Settings
+
+log = structlog.get_logger("clock")
+
+EVERY_SECONDS = 3600.0
+
+
+def tidy(engine: Engine, settings: Settings) -> Report:
+    """One round: reconcile folders and rows, then let go of what was deleted a week ago."""
+    report = reconcile(engine, settings)
+    if report.changed:
+        log.info(
+            "results set right",
+            staging_removed=len(report.staging_removed),
+            adopted=[str(task_id) for task_id in report.adopted],
+            to_trash=report.trashed,
+        )
+    for task_id, problem in report.damaged.items():
+        log.error("a stored result is missing or damaged", task_id=str(task_id), problem=problem)
+    gone = backtest_keeping.purge(engine, settings)
+    if gone:
+        log.info("deleted for good", count=len(gone))
+    return report
+
+
+def run_housekeeping(engine: Engine, settings: Settings, stop: threading.Event) -> None:
+    """A round at the start and then every hour, until `stop`."""
+    while not stop.is_set():
+        try:
+            tidy(engine, settings)
+        except (SQLAlchemyError, StorageError, OSError) as error:
+            log.warning("housekeeping failed, the next round tries again", error=str(error))
+        stop.wait(EVERY_SECONDS)
