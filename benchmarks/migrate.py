@@ -151,7 +151,7 @@ def _watch(process: subprocess.Popen[str], output: Any) -> float:
     peak, own = 0.0, psutil.Process(process.pid)
     while process.poll() is None:
         peak = max(peak, sum(_memory(one) for one in _family(own)))
-        time.sleep(0.05)
+        time.sleep(0.5)  # looking costs the processes that are looked at
     reader.join()
     return peak
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 from storage_core.legacy_errors import BadLegacyFile
 from storage_core.legacy_read import huge_integer, not_finite, wrong_type
 
@@ -27,6 +29,7 @@ _QUOTE_BASE = re.compile(rf"{_PART}-{_PART}")
 _BASE_QUOTE = re.compile(rf"{_PART}[_/]{_PART}")
 _WHOLE = "whole numbers"
 _DATE = "date"
+_DAY, _SECOND = len("2024-09-06"), len("2024-09-06T12:00:00")
 
 At = Callable[[int], str]
 Stored = tuple[list[Any], str]
@@ -138,16 +141,43 @@ def _store_integers(values: Sequence[Any], at: At) -> Stored:
 
 
 def _store_times(values: Sequence[Any], at: At) -> Stored:
+    if (alike := _times_alike(values)) is not None:
+        return alike
     stored = [None if value is None else instant(value, at(index)) for index, value in enumerate(values)]
     first = next((value for value in values if value is not None), "")
-    return stored, _DATE if len(first) == len("2024-09-06") else first[19:].lstrip(".0123456789")
+    return stored, _DATE if len(first) == _DAY else first[_SECOND:].lstrip(".0123456789")
 
 
 def _restore_times(stored: Sequence[Any], style: str) -> list[Any]:
+    if None not in stored and (texts := _spelled_alike(stored, style)) is not None:
+        return texts
     times = [None if value is None else _EPOCH + timedelta(microseconds=value) for value in stored]
     if style == _DATE:
         return [None if time is None else time.date().isoformat() for time in times]
     return [None if time is None else f"{time.isoformat()}{style}" for time in times]
+
+
+def _times_alike(values: Sequence[Any]) -> Stored | None:
+    """Many times of one spelling at once; None unless all are, and come back as they were."""
+    first = values[0] if values else None
+    style = (_DATE if len(first) == _DAY else first[_SECOND:]) if isinstance(first, str) else "?"
+    if style not in (_DATE, "Z", "+00:00", "+00:00Z") or not all(isinstance(value, str) for value in values):
+        return None
+    try:
+        times = np.array([value[:_SECOND] for value in values], dtype="datetime64[us]")
+    except ValueError:
+        return None
+    stored: list[Any] = times.astype(np.int64).tolist()
+    return (stored, style) if _spelled_alike(stored, style) == list(values) else None
+
+
+def _spelled_alike(stored: Sequence[int], style: str) -> list[str] | None:
+    """Many times in one style; None when they are not whole seconds, or whole days for a date."""
+    times = np.array(stored, dtype=np.int64)
+    if (times % (86_400_000_000 if style == _DATE else 1_000_000)).any():
+        return None
+    texts = np.datetime_as_string(times.astype("datetime64[us]"), unit="D" if style == _DATE else "s").tolist()
+    return texts if style == _DATE else [text + style for text in texts]
 
 
 def _same(stored: Sequence[Any], style: str) -> list[Any]:
