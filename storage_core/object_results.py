@@ -12,9 +12,11 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -102,6 +104,17 @@ class S3ResultRoot(ResultRoot):
         except ObjectNotFound as error:
             raise ResultDamaged(self._called(key), "it does not exist") from error
         return manifest.parse(target.getvalue(), self._called(key))
+
+    @contextmanager
+    def opened(self, folder: ResultFolder, name: str) -> Iterator[Path]:
+        """A copy, gone with the block."""
+        key = folder.parquet_path + name
+        with TemporaryDirectory(prefix="coin-hts-") as place:
+            try:
+                self.provider.download(key, Path(place) / name)
+            except ObjectNotFound as error:
+                raise FileNotFoundError(self._called(key)) from error
+            yield Path(place) / name
 
     def verify(self, folder: ResultFolder, files: Files, *, deep: bool = True) -> None:
         """Sizes by the listing of `result_folders` or, where that is older than the result, another; then contents."""

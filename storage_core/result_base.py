@@ -68,6 +68,13 @@ class ResultRoot(ABC):
         """What `manifest.load` says of a place. Raises ResultDamaged."""
 
     @abstractmethod
+    def opened(self, folder: ResultFolder, name: str) -> AbstractContextManager[Path]:
+        """The file `name` as it lies there now, past every cache, for as long as the block runs.
+
+        Raises FileNotFoundError.
+        """
+
+    @abstractmethod
     def verify(self, folder: ResultFolder, files: Files, *, deep: bool = True) -> None:
         """Compare the files with what was noted of them, bytes and, when `deep`, contents. Raises ResultDamaged."""
 

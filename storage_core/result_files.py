@@ -75,15 +75,26 @@ def read(path: Path, *, columns: Sequence[str] | None = None, symbol: str | None
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        notes = {key.decode(): value.decode() for key, value in (file.schema_arrow.metadata or {}).items()}
-        version = notes.get(_VERSION_KEY, "")
-        if version not in KNOWN_VERSIONS:
-            raise UnknownSchema(version, KNOWN_VERSIONS)
-        left_out = json.loads(notes.get(_LEFT_OUT_KEY, "{}"))
-        stored = derive.stored_columns(path.stem, schema.names, left_out)
+        notes = _notes(file)
+        stored = derive.stored_columns(path.stem, schema.names, notes)
         if missing := set(stored) - set(file.schema_arrow.names):
             raise KeyError(f"columns are missing: {', '.join(sorted(missing))}")
-        return derive.give_back(path.stem, file.read(columns=stored), schema, left_out)
+        return derive.give_back(path.stem, file.read(columns=stored), schema, notes)
+
+
+def left_out(path: Path) -> derive.Notes:
+    """What a file says of the columns that it leaves out. Raises UnknownSchema, pyarrow.ArrowException, OSError."""
+    with pq.ParquetFile(path) as file:
+        return _notes(file)
+
+
+def _notes(file: pq.ParquetFile) -> derive.Notes:
+    notes = {key.decode(): value.decode() for key, value in (file.schema_arrow.metadata or {}).items()}
+    version = notes.get(_VERSION_KEY, "")
+    if version not in KNOWN_VERSIONS:
+        raise UnknownSchema(version, KNOWN_VERSIONS)
+    known: derive.Notes = json.loads(notes.get(_LEFT_OUT_KEY, "{}"))
+    return known
 
 
 def verify(folder: Path, files: Mapping[str, Mapping[str, Any]], *, deep: bool = True) -> None:
@@ -108,12 +119,12 @@ def verify(folder: Path, files: Mapping[str, Mapping[str, Any]], *, deep: bool =
 def _write(
     path: Path, table: pa.Table, constants: Mapping[str, float], on_step: Callable[[str], None]
 ) -> dict[str, Any]:
-    kept, left_out = derive.leave_out(path.stem, table, constants)
-    notes = {_VERSION_KEY: SCHEMA_VERSION, _LEFT_OUT_KEY: json.dumps(left_out)}
+    kept, omitted = derive.leave_out(path.stem, table, constants)
+    notes = {_VERSION_KEY: SCHEMA_VERSION, _LEFT_OUT_KEY: json.dumps(omitted)}
     with disk_problems(path):
         parquet.write_table(kept, path, notes=notes)
         fsync_file(path)
         facts: dict[str, Any] = {"rows": table.num_rows, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
-    facts["left_out"] = {column: {"formula": note["formula"], **note["constants"]} for column, note in left_out.items()}
+    facts["left_out"] = {column: {"formula": note["formula"], **note["constants"]} for column, note in omitted.items()}
     on_step(path.stem)
     return facts

@@ -5,7 +5,8 @@ Saving, reading and reconciling are the same for both; `result_base` says in wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,14 @@ class LocalResultRoot(ResultRoot):
     def manifest(self, folder: ResultFolder) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """The file in the folder."""
         return manifest.load(folder.path)
+
+    @contextmanager
+    def opened(self, folder: ResultFolder, name: str) -> Iterator[Path]:
+        """The file itself."""
+        path = folder.path / name
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        yield path
 
     def verify(self, folder: ResultFolder, files: Files, *, deep: bool = True) -> None:
         """The files in the folder."""
