@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
+from storage_core import modes
 from storage_core.errors import SettingsError
 from storage_core.object_settings import S3, S3Access, endpoint_url, storage_uri
 
@@ -65,6 +66,13 @@ VARIABLES: tuple[Variable, ...] = (
         "1024",
         "With results in S3: megabytes of them kept under DATA_DIR/cache for reading, 1 to 1000000.",
     ),
+    Variable(
+        "RESULT_STORAGE_MODE",
+        "parquet-only",
+        "How results are stored: parquet-only, dual-write (legacy JSON too) or json-only. "
+        "postgres-only is an old name of parquet-only.",
+    ),
+    Variable("PARQUET_COMPRESSION", "zstd", "How the Parquet files of results are packed: zstd or snappy."),
     Variable("S3_ENDPOINT_URL", "", "Address of the S3 server, https:// or http://. Empty: Amazon's own."),
     Variable("AWS_DEFAULT_REGION", "", "Region of the bucket, e.g. ap-northeast-2. Empty: what boto3 finds."),
     Variable(
@@ -98,6 +106,8 @@ class Settings:
     backtest_time_limit: int = 3600
     results_uri: str | None = None
     results_cache_mb: int = 1024
+    result_storage_mode: str = modes.PARQUET_ONLY
+    parquet_compression: str = modes.COMPRESSIONS[0]
     s3: S3Access = field(default_factory=S3Access)
 
     @classmethod
@@ -124,6 +134,8 @@ class Settings:
             backtest_time_limit=_whole_number("BACKTEST_TIME_LIMIT", values.get("BACKTEST_TIME_LIMIT"), 1, 604_800),
             results_uri=_results_uri(values.get("RESULTS_URI"), data_dir),
             results_cache_mb=_whole_number("RESULTS_CACHE_MB", values.get("RESULTS_CACHE_MB"), 1, 1_000_000),
+            result_storage_mode=modes.storage_mode(values.get("RESULT_STORAGE_MODE")),
+            parquet_compression=modes.compression(values.get("PARQUET_COMPRESSION")),
             s3=_s3_access(values),
         )
 

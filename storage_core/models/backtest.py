@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, S
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage_core.db import Base, utc_now
+from storage_core.modes import PARQUET
 
 STATUSES = ("queued", "running", "completed", "failed", "cancelled")
 SOURCES = ("web", "api", "schedule", "sweep", "legacy", "sample", "command", "verify")
@@ -27,7 +28,8 @@ class Backtest(Base):
     `metadata_` also says: they are columns of their own because the list page shows them and must not read the
     heavy `metadata_`. `queued_at` is when it began to wait, `sent_at` when its message last went to the queue,
     `lane` and `turn` its place in line (`fair_queue`). `attempt` only ever grows: it tells an old attempt from its
-    successor; `excused` of the attempts do not count against the most there may be.
+    successor; `excused` of the attempts do not count against the most there may be. `stores` is what a completed one
+    is kept as (`modes`).
     """
 
     __tablename__ = "backtest_results"
@@ -93,6 +95,7 @@ class Backtest(Base):
     data_fingerprint: Mapped[str | None] = mapped_column(String(64))
     code_version: Mapped[str | None] = mapped_column(String(100))
     revision: Mapped[int] = mapped_column(default=1)
+    stores: Mapped[str] = mapped_column(String(20), default=PARQUET, server_default=PARQUET)
     legacy_sha256: Mapped[str | None] = mapped_column(String(64), unique=True)
     deleted_at: Mapped[datetime | None]
 
@@ -132,6 +135,7 @@ _index("unfinished", Backtest.status, Backtest.created_at.desc(), where=Backtest
 _index("turn", Backtest.turn, Backtest.queued_at, where=Backtest.status == "queued")
 _index("flow", Backtest.owner_id, Backtest.lane, Backtest.turn, where=Backtest.status == "queued")
 _index("run_key", Backtest.run_key, where=Backtest.run_key.is_not(None))
+_index("stores", Backtest.stores, where=_completed & Backtest.deleted_at.is_(None))
 _index("deleted", Backtest.deleted_at, where=Backtest.deleted_at.is_not(None))
 _index("noted", *_newest, where=Backtest.note != "")
 _index("pinned", *_newest, where=Backtest.pinned == true())
