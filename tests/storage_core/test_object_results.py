@@ -1,6 +1,8 @@
 """Results in S3: two workers that share a database and a bucket but no disk; kill -9 at every step of a save."""
 
 import io
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,17 +24,19 @@ from storage_core.object_s3 import shared_provider
 from storage_core.object_store import StorageProvider
 from storage_core.reconcile import Report, reconcile
 from storage_core.result_root import result_root
-from storage_core.result_store import TABLES
+from storage_core.result_store import TABLES, ResultTables
 from storage_core.settings import Settings
 from tests.s3 import SERVERS, emptied, s3_server
 from tests.services import free_port
+from tests.storage_core.crashing import MORE_TABLES, started
 from tests.storage_core.crashing import TABLES as SAVED
-from tests.storage_core.crashing import started
-from tests.storage_core.examples import METADATA, METRICS, claimed, row
+from tests.storage_core.examples import METADATA, METRICS, claimed, row, same_bits
 
 SENT = ("sent performance_curve", "sent symbol_signals", "sent symbol_summary", "sent metadata")
 BEFORE = ("begun", *TABLES, "manifest", "staged", *SENT[:-1])
 AFTER = (SENT[-1], "moved", "flushed", "written")
+KILLS = 15
+LONGEST_WAIT = 0.6
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_rclone = pytest.mark.parametrize("server", ["rclone"])
 
@@ -83,14 +87,13 @@ class Fleet:
         """Reconcile from that machine, as if so many days later."""
         return reconcile(self.engine, self.machine(machine), deep=deep, now=utc_now() + timedelta(days=days))
 
-    def assert_whole(self, claim: Claim, *machines: str) -> None:
+    def assert_whole(self, claim: Claim, *machines: str, saved: ResultTables = SAVED) -> None:
         """The row is completed, and each machine reads what was saved, bit for bit."""
         stored = row(self.engine, claim.task_id)
-        assert (stored.status, stored.sharpe, stored.record_count) == ("completed", 1.25, len(SAVED.symbol_signals))
+        assert (stored.status, stored.sharpe, stored.record_count) == ("completed", 1.25, len(saved.symbol_signals))
         for machine in machines:
-            for name, table in SAVED.by_name().items():
-                read = result_store.read_table(self.machine(machine), stored, name).combine_chunks()
-                assert read.to_batches()[0].serialize() == table.combine_chunks().to_batches()[0].serialize()
+            for name, table in saved.by_name().items():
+                assert same_bits(result_store.read_table(self.machine(machine), stored, name), table)
 
     def assert_only(self, *claims: Claim) -> None:
         """The bucket holds the results of these rows and nothing else; no machine has anything staged."""
@@ -180,6 +183,30 @@ def test_killed_after_a_step_and_reconciled(fleet: Fleet, step: str) -> None:
     fleet.reconcile("one")
     fleet.reconcile("two", days=8)
     fleet.assert_only(*([claim] if step in AFTER else []))
+
+
+@on_sqlite
+@on_rclone
+def test_killed_at_any_moment(fleet: Fleet) -> None:
+    moments, claims = random.Random(), []  # noqa: S311
+    for _ in range(KILLS):
+        two = [claimed(fleet.engine) for _ in range(2)]
+        worker = started(fleet.machine("one"), *two)
+        time.sleep(moments.uniform(0, LONGEST_WAIT))
+        worker.kill()
+        worker.join()
+        worker.close()
+        claims += two
+    acknowledged = [claim for claim in claims if row(fleet.engine, claim.task_id).status == "completed"]
+    fleet.reconcile("two")
+    fleet.reconcile("one")
+    report = fleet.reconcile("two", days=8, deep=True)
+    assert report.damaged == {}
+    completed = [claim for claim in claims if row(fleet.engine, claim.task_id).status == "completed"]
+    assert {claim.task_id for claim in acknowledged} <= {claim.task_id for claim in completed}
+    for claim in completed:
+        fleet.assert_whole(claim, "three", saved=MORE_TABLES)
+    fleet.assert_only(*completed)
 
 
 @on_sqlite
