@@ -46,7 +46,7 @@ def touched(state: Any, rules: Any, prices: tuple[float, float, float, float]) -
         stop = state.entry_price * (1.0 - side * rules.stop_loss)
     if rules.trailing_stop > 0.0:
         peak = state.highest if side > 0.0 else state.lowest
-        trailing = peak * (1.0 - side * rules.trailing_stop)
+        trailing = peak - side * rules.trailing_stop * state.entry_price
         if side * (trailing - stop) > 0.0:
             stop, reason = trailing, TRAILING
     if rules.take_profit > 0.0:

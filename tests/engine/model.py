@@ -112,7 +112,7 @@ class Model:
             stop, reason = trade.entry_price * (1 - trade.side * exits.stop_loss), "stop"
         if exits.trailing_stop is not None:
             best = (max if trade.side > 0 else min)([trade.entry_price, *trade.seen])
-            trailing = best * (1 - trade.side * exits.trailing_stop)
+            trailing = best - trade.side * exits.trailing_stop * trade.entry_price
             nearer = stop is None or (trailing > stop if trade.side > 0 else trailing < stop)
             if nearer:
                 stop, reason = trailing, "trailing"

@@ -157,12 +157,12 @@ def test_two_trades_can_close_in_one_bar():
 
 
 def test_a_trailing_stop_follows_the_highest_high_but_not_within_its_bar():
-    bars = bars_of([(10, 10, 10, 10), (10, 20, 10, 19), (19, 19, 17.9, 18), (18, 18, 18, 18)])
+    bars = bars_of([(10, 10, 10, 10), (10, 20, 10, 19.5), (19.5, 19.5, 17.9, 18), (18, 18, 18, 18)])
     result = run(bars, "enter 0", exits=Exits(trailing_stop=0.1))
-    assert told(result) == [(1, 2, 10.0, 18.0, "trailing")]
-    short = bars_of([(20, 20, 20, 20), (20, 20, 10, 11), (11, 11.2, 10.5, 11), (11, 11, 11, 11)])
+    assert told(result) == [(1, 2, 10.0, 19.0, "trailing")]  # 20 less a tenth of the entry price
+    short = bars_of([(20, 20, 20, 20), (20, 20, 10, 11), (11, 12.5, 10.5, 11), (11, 11, 11, 11)])
     result = run(short, "enter_short 0", exits=Exits(trailing_stop=0.1), direction="short")
-    assert told(result) == [(1, 2, 20.0, 11.0, "trailing")]
+    assert told(result) == [(1, 2, 20.0, 12.0, "trailing")]  # 10 and a tenth of the entry price
 
 
 def test_short_posts_its_notional_and_gains_when_the_price_falls():
