@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -53,7 +54,11 @@ VARIABLES: tuple[Variable, ...] = (
         "SECRET_KEY_FILE names a file that holds it.",
     ),
     Variable("LOG_FORMAT", "console", "console for people, json for machines."),
-    Variable("STRATEGIES_DIR", "", "Folder of your own strategies, one Python file each. Only workers load them."),
+    Variable(
+        "STRATEGIES_DIR",
+        "{DATA_DIR}/strategies",
+        "Folder of your own strategies, one Python file each; created when missing. Only workers load them.",
+    ),
     Variable("WORKER_PROCESSES", "", "Worker processes, 1 to 256. Empty: one per processor."),
     Variable(
         "BACKTEST_TIME_LIMIT",
@@ -101,6 +106,8 @@ class Settings:
     port: int = 8000
     timezone: str = "UTC"
     log_format: str = "console"
+    api_rate_limit: str | None = "6000 per minute"
+    cors_origins: tuple[str, ...] = ()
     strategies_dir: Path | None = None
     worker_processes: int = 1
     backtest_time_limit: int = 3600
@@ -127,7 +134,9 @@ class Settings:
             port=_whole_number("PORT", values.get("PORT"), 1, 65535),
             timezone=_timezone(values.get("TIMEZONE")),
             log_format=_log_format(values.get("LOG_FORMAT")),
-            strategies_dir=_strategies_dir(values.get("STRATEGIES_DIR")),
+            api_rate_limit=_rate_limit(values.get("API_RATE_LIMIT")),
+            cors_origins=_origins(values.get("CORS_ORIGINS")),
+            strategies_dir=_strategies_dir(values.get("STRATEGIES_DIR"), data_dir),
             worker_processes=_whole_number(
                 "WORKER_PROCESSES", values.get("WORKER_PROCESSES") or str(os.cpu_count() or 1), 1, 256
             ),
@@ -208,12 +217,12 @@ def _data_dir(value: str) -> Path:
     return path.resolve()
 
 
-def _strategies_dir(value: str) -> Path | None:
-    if not value:
-        return None
-    path = Path(value).expanduser().absolute()
-    if not path.is_dir():
-        raise SettingsError("STRATEGIES_DIR", f"{str(path)!r}, which is not a folder", "a folder that exists")
+def _strategies_dir(value: str, data_dir: Path) -> Path:
+    path = Path(value.replace("{DATA_DIR}", str(data_dir))).expanduser().absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError("STRATEGIES_DIR", f"{str(path)!r} ({error.strerror})", "a folder") from error
     return path
 
 
@@ -289,6 +298,22 @@ def _host(value: str) -> str:
     if any(character.isspace() or character == "/" for character in value):
         raise SettingsError("HOST", repr(value), "a host name or an address such as 127.0.0.1")
     return value
+
+
+def _rate_limit(value: str) -> str | None:
+    if value.lower() == "none":
+        return None
+    if not re.fullmatch(r"[1-9]\d{0,8} per (second|minute|hour|day)", value):
+        raise SettingsError("API_RATE_LIMIT", repr(value), "such as 6000 per minute, or none")
+    return value
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in value.split(",") if part.strip())
+    for origin in origins:
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", origin):
+            raise SettingsError("CORS_ORIGINS", repr(origin), "origins such as https://lab.example, without a path")
+    return origins
 
 
 def _whole_number(name: str, value: str, lowest: int, highest: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from engine.catalog import STRATEGIES, Catalog
 from storage_core.already_run import run_key
@@ -22,6 +22,8 @@ from workers.queue import PromptBroker, make_broker
 
 log = structlog.get_logger("worker")
 
+FOLLOW_SECONDS = 3.0
+
 _current: "Runtime | None" = None
 
 
@@ -32,6 +34,7 @@ class Runtime:
         self.settings = settings
         self.broker = broker or make_broker(settings.broker_url)  # connects when first used
         self.stopping = threading.Event()
+        self._reading = threading.Lock()
         self._catalog: Catalog | None = None
         self._own_code: dict[str, str] = {}
         self._seen: frozenset[tuple[str, int, int]] = frozenset()
@@ -48,6 +51,10 @@ class Runtime:
 
     def catalog(self) -> Catalog:
         """The shipped strategies and people's own; read again, and published, when a file has changed."""
+        with self._reading:
+            return self._newest_catalog()
+
+    def _newest_catalog(self) -> Catalog:
         seen = custom_strategies.stamp(self.settings.strategies_dir)
         if self._catalog is None or seen != self._seen:
             found = custom_strategies.find(self.settings.strategies_dir)
@@ -72,6 +79,14 @@ class Runtime:
         data = {symbol: facts["sha256"] for symbol, facts in metadata["data"].items()}
         key = run_key(spec, strategy_sha256=strategy, engine_sha256=engine, data=data)
         return {"code": {"strategy": strategy, "engine": engine}, "run_key": key}
+
+    def follow_strategies(self) -> None:
+        """Read and publish people's strategies whenever a file changes, until the process stops."""
+        while not self.stopping.wait(FOLLOW_SECONDS):
+            try:
+                self.catalog()
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("strategies not read, tried again soon", error=str(error))
 
     def _publish(self, found: list[custom_strategies.Found]) -> None:
         try:

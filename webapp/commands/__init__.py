@@ -7,10 +7,12 @@ from flask import Flask
 
 def init_app(app: Flask) -> None:
     """Register every command."""
-    from webapp.commands import accounts, results, up
+    from webapp.commands import accounts, results, strategies, up
 
     for command in (
         up.up,
+        strategies.new_strategy,
+        strategies.check_strategy,
         accounts.setup_link,
         accounts.create_user,
         results.migrate_results,
