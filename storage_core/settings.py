@@ -55,6 +55,16 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("LOG_FORMAT", "console", "console for people, json for machines."),
     Variable(
+        "API_RATE_LIMIT",
+        "6000 per minute",
+        "Requests to the API that one token or person may send: N per second, minute, hour or day; or none.",
+    ),
+    Variable(
+        "CORS_ORIGINS",
+        "",
+        "Web sites whose scripts may call the API with a token: https://host, separated by commas. Empty: none.",
+    ),
+    Variable(
         "STRATEGIES_DIR",
         "{DATA_DIR}/strategies",
         "Folder of your own strategies, one Python file each; created when missing. Only workers load them.",

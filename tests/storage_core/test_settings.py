@@ -50,6 +50,17 @@ def test_database_addresses(tmp_path: Path, given: str, used: str) -> None:
     assert settings(tmp_path, DATABASE_URL=given).database_url == used
 
 
+@pytest.mark.parametrize(("given", "used"), [("", "6000 per minute"), ("5 per second", "5 per second"), ("none", None)])
+def test_the_rate_limit_of_the_api(tmp_path: Path, given: str, used: str | None) -> None:
+    assert settings(tmp_path, API_RATE_LIMIT=given).api_rate_limit == used
+
+
+def test_web_sites_that_may_call_the_api(tmp_path: Path) -> None:
+    assert settings(tmp_path).cors_origins == ()
+    both = settings(tmp_path, CORS_ORIGINS="https://lab.example, http://localhost:3000")
+    assert both.cors_origins == ("https://lab.example", "http://localhost:3000")
+
+
 def test_a_relative_sqlite_file_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert settings(tmp_path, DATABASE_URL="sqlite:///lab.db").database_url == f"sqlite:///{tmp_path}/lab.db"
@@ -58,6 +69,9 @@ def test_a_relative_sqlite_file_is_made_absolute(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
+        ("API_RATE_LIMIT", "many", "6000 per minute"),
+        ("CORS_ORIGINS", "*", "https://lab.example"),
+        ("CORS_ORIGINS", "https://lab.example/", "without a path"),
         ("PORT", "0", "from 1 to 65535"),
         ("PORT", "65536", "from 1 to 65535"),
         ("PORT", "eighty", "'eighty'"),
