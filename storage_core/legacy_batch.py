@@ -7,7 +7,6 @@ with comparing and moving, or finds none and begins again.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -151,13 +150,7 @@ class Batches:
         staged = [job.staged for job in jobs if job.staged]
         self._on_step("staged")
         if staged:
-            try:
-                self._commit(jobs, staged)
-            except BaseException:
-                for item in staged:
-                    if item.folder is not None:
-                        shutil.rmtree(item.folder, ignore_errors=True)
-                raise
+            self._commit(jobs, staged)
         self._on_step("committed")
         rows = self._rows([job.task_id for job in jobs])
         for job in jobs:

@@ -4,8 +4,8 @@ The steps of `result_store` without a claim, and what a crash leaves:
 
 1. Stage: the three files and `metadata.json` in `.importing/{task_id}.{nonce}/`, each flushed.
    Crash: a stale folder, which `clear` removes when the next import begins.
-2. Under the lock of the result folders: move each folder to `backtests/{task_id}/`, flush their parent once, and
-   insert all rows in one transaction. **COMMIT is the commit point.**
+2. Under the lock of the results: move each folder to `backtests/{task_id}/` (or send it to S3), flush their parent
+   once, and insert all rows in one transaction. **COMMIT is the commit point.**
    Crash before it: whole folders without rows, which `reconcile` adopts or the next import replaces.
 
 A row that is there already is never written twice: it is left alone, or with `replace` points to a new revision.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefa
 
 from storage_core import manifest, result_files, result_folders
 from storage_core.db import session_scope
-from storage_core.errors import DiskProblem
+from storage_core.errors import DiskProblem, ResultMissing
 from storage_core.events import add_events
 from storage_core.files import disk_problems, fsync_dir, fsync_file
 from storage_core.models import Backtest
@@ -43,11 +44,14 @@ _KEPT = {"task_id", "owner_id", "note", "pinned", "tags"}
 
 @dataclass(slots=True)
 class Staged:
-    """A result that waits for its commit: all columns of its row by attribute, its folder on this machine (None: it has
-    none), and the place that it was given."""
+    """A result that waits for its commit: all columns of its row by attribute, and its folder (None: it has none).
+
+    `bytes` of all its files; `place` where it was moved to, once it was.
+    """
 
     columns: dict[str, Any]
-    folder: Path | None
+    folder: Path | None = None
+    bytes: int = 0
     place: ResultFolder | None = None
 
     @property
@@ -56,10 +60,10 @@ class Staged:
         task_id: UUID = self.columns["task_id"]
         return task_id
 
-    @property
-    def bytes(self) -> int:
-        """Size of all its files."""
-        return sum(path.stat().st_size for path in self.folder.iterdir()) if self.folder else 0
+    def discard(self) -> None:
+        """Remove the staged folder, if it is still there."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def stage(
@@ -73,7 +77,7 @@ def stage(
     """Write a result below `folder`, flushed; `tables` None: a row without a result. Raises BadTables, DiskProblem."""
     row = {**_defaults(), **columns}
     if tables is None:
-        return Staged({**row, **manifest.result_columns(metrics, metadata, {})}, None)
+        return Staged({**row, **manifest.result_columns(metrics, metadata, {})})
     result_files.check_tables(tables.by_name())
     manifest.result_columns(metrics, metadata, {})  # says what is wrong before anything is written
     staging = folder / f"{columns['task_id']}.{secrets.token_hex(8)}"
@@ -85,6 +89,7 @@ def stage(
         row["parquet_path"] = f"{result_folders.BACKTESTS}/{columns['task_id']}/"
         staged = Staged(row, staging)
         _write_manifest(staged)
+        staged.bytes = sum(path.stat().st_size for path in staging.iterdir())
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -94,37 +99,40 @@ def stage(
 def commit(engine: Engine, settings: Settings, staged: Sequence[Staged], *, replace: bool, actor: str) -> set[UUID]:
     """Move the folders in and write the rows; returns the ids of those that were. Commits by itself.
 
-    The others had a row already, and their staged folders are gone. Raises DiskProblem and, with S3, ObjectError.
+    The others had a row already. No staged folder is left. Raises DiskProblem.
     """
     root = result_root(settings)
-    with root.locked():
-        with session_scope(engine) as session:
-            old = _rows(session, [item.task_id for item in staged])
-        new = [item for item in staged if replace or item.task_id not in old]
-        for item in new:
-            if item.folder is not None:
-                _move_in(root, item, leftovers=item.task_id not in old)
-        if places := [item.place for item in new if item.place]:
-            root.flush(places[-1])  # the parent of all of them
-        with session_scope(engine) as session:
-            written = _write_rows(session, new, old)
-            add_events(session, [(task_id, None) for task_id in sorted(written)], "imported", actor=actor)
+    try:
+        with root.locked():
+            with session_scope(engine) as session:
+                old = _rows(session, [item.task_id for item in staged])
+            new = [item for item in staged if replace or item.task_id not in old]
+            places = [_move_in(root, item, leftovers=item.task_id not in old) for item in new if item.folder]
+            if places:
+                root.flush(places[-1])  # all have one parent
+            with session_scope(engine) as session:
+                written = _write_rows(session, new, old)
+                add_events(session, [(task_id, None) for task_id in sorted(written)], "imported", actor=actor)
+            for item in new:
+                if item.task_id not in written and item.place is not None:
+                    root.to_trash(item.place.path)
+                elif item.task_id in old:
+                    _to_trash(root, old[item.task_id])
+    finally:
         for item in staged:
-            if item.task_id not in written:
-                _discard(root, item)
-            elif item.task_id in old:
-                _to_trash(root, old[item.task_id])
+            item.discard()
     return written
 
 
 def withdraw(engine: Engine, settings: Settings, task_id: UUID) -> None:
     """Take an imported result back: no row, its folder in the trash."""
     root = result_root(settings)
-    with root.locked(), session_scope(engine) as session:
-        row = _rows(session, [task_id]).get(task_id)
-        session.execute(delete(Backtest).where(Backtest.task_id == task_id))
-        session.commit()
-        _to_trash(root, row)
+    with root.locked():
+        with session_scope(engine) as session:
+            row = _rows(session, [task_id]).get(task_id)
+            session.execute(delete(Backtest).where(Backtest.task_id == task_id))
+        if row is not None:
+            _to_trash(root, row)
 
 
 def clear(results_dir: Path) -> None:
@@ -166,22 +174,21 @@ def _write_rows(session: Session, items: Sequence[Staged], old: Mapping[UUID, Ba
     return {item.task_id for item in items if paths[item.task_id] == item.columns.get("parquet_path")}
 
 
-def _move_in(root: ResultRoot, item: Staged, *, leftovers: bool) -> None:
-    """Move the staged folder to the first free name; `leftovers` of a killed import make room first."""
-    folder = root.free_name(item.task_id, 1)
-    if leftovers and folder.revision > 1:
-        for revision in range(1, folder.revision):
-            root.to_trash(result_folders.named(folder.path.parent, item.task_id, revision).path)
-        folder = root.free_name(item.task_id, 1)
-    if item.folder is None:
-        return
-    if folder.revision != item.columns["revision"]:
-        item.columns |= {"revision": folder.revision, "parquet_path": folder.parquet_path}
+def _move_in(root: ResultRoot, item: Staged, *, leftovers: bool) -> ResultFolder:
+    """Give the staged folder the first free name; `leftovers` of a killed import make room first."""
+    assert item.folder is not None  # noqa: S101
+    place = root.free_name(item.task_id, 1)
+    if leftovers and place.revision > 1:
+        for number in range(1, place.revision):
+            root.to_trash(result_folders.named(place.path.parent, item.task_id, number).path)
+        place = root.free_name(item.task_id, 1)
+    if place.revision != item.columns["revision"]:
+        item.columns |= {"revision": place.revision, "parquet_path": place.parquet_path}
         _write_manifest(item)
-    if not root.take_name(item.folder, folder, on_step=lambda step: None):
-        raise DiskProblem(folder.path, "another import took this name")
-    shutil.rmtree(item.folder, ignore_errors=True)  # gone already when it was moved
-    item.place, item.folder = folder, folder.path if folder.path.is_absolute() else None
+    if not root.take_name(item.folder, place, on_step=lambda step: None):
+        raise DiskProblem(place.path, "another process took this name, without the lock of the results")
+    item.place = place
+    return place
 
 
 def _write_manifest(item: Staged) -> None:
@@ -194,15 +201,6 @@ def _write_manifest(item: Staged) -> None:
         fsync_dir(item.folder)
 
 
-def _discard(root: ResultRoot, item: Staged) -> None:
-    if item.place is not None:
-        root.to_trash(item.place.path)
-    elif item.folder is not None:
-        shutil.rmtree(item.folder, ignore_errors=True)
-
-
-def _to_trash(root: ResultRoot, row: Backtest | None) -> None:
-    if row is not None and row.parquet_path:
-        folder = root.of_row(row)
-        if not folder.path.is_absolute() or folder.path.is_dir():
-            root.to_trash(folder.path)
+def _to_trash(root: ResultRoot, row: Backtest) -> None:
+    with suppress(ResultMissing, DiskProblem):  # what is gone already needs no trash; the rest `reconcile` puts there
+        root.to_trash(root.of_row(row).path)
