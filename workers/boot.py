@@ -20,12 +20,11 @@ class Lifecycle(dramatiq.Middleware):
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Load every kernel before the first message is taken."""
-        import pyarrow.parquet  # noqa: F401  its first import takes most of a second
-
         from engine.warm_up import warm_up
 
         started = time.perf_counter()
         warm_up()
+        warm_up_arrow()
         runtime = Runtime.current()
         runtime.catalog()
         threading.Thread(target=runtime.follow_strategies, name="follow-strategies", daemon=True).start()
@@ -38,6 +37,17 @@ class Lifecycle(dramatiq.Middleware):
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Close the database connections."""
         Runtime.current().close()
+
+
+def warm_up_arrow() -> None:
+    """Write and read a small table: the first one loads libraries for a second or more."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"n": pa.array(np.arange(3)), "s": pa.array(["a", "b", "a"])}), sink, compression="zstd")
+    pq.read_table(pa.BufferReader(sink.getvalue()), filters=[("s", "=", "a")])
 
 
 def boot() -> None:
