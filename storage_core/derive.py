@@ -29,7 +29,7 @@ Notes = dict[str, dict[str, Any]]
 def leave_out(name: str, table: pa.Table, constants: Mapping[str, float]) -> tuple[pa.Table, Notes]:
     """The table without the columns that its formulas give back, and the notes that `give_back` needs."""
     notes: Notes = {}
-    arrays = _arrays(table)
+    arrays = as_arrays(table)
     for column, formula in FORMULAS[name].items():
         for values in _choices(formula, constants):
             odd = _odd_rows(table[column], formula, arrays, values)
@@ -51,16 +51,16 @@ def give_back(name: str, table: pa.Table, schema: pa.Schema, notes: Notes) -> pa
 
     Raises KeyError when a note names a formula or a version of one that is not known.
     """
-    arrays, made = _arrays(table), {}
+    arrays, made = as_arrays(table), {}
     needed = _needed(name, schema.names, notes)
     for column, formula in FORMULAS[name].items():  # each comes after those it needs
         if column in needed and column in notes:
             note = notes[column]
             if note["version"] != FORMULA_VERSION:
                 raise KeyError(f"version {note['version']} of the formula for {column}")
-            values = _compute(formula, arrays, note["constants"])
+            values = compute(formula, arrays, note["constants"])
             made[column] = _column(values, note["odd_rows"], SCHEMAS[name].field(column).type)
-            arrays |= _arrays(pa.table({column: made[column]}))
+            arrays |= as_arrays(pa.table({column: made[column]}))
     return pa.table({one: made[one] if one in made else table[one] for one in schema.names}, schema=schema)
 
 
@@ -103,7 +103,7 @@ def _odd_rows(
     if not len(given) or any(need not in arrays for need in formula.needs):
         return None
     bits, missing = _bits(given), given.is_null().to_numpy()
-    computed = _compute(formula, arrays, constants)
+    computed = compute(formula, arrays, constants)
     made = computed.view(np.int64) if computed.dtype == np.float64 else computed.astype(np.int64)
     rows = np.flatnonzero((bits != made) | missing)
     if len(rows) > max(FEW_ROWS, int(len(given) * FEW_SHARE)):
@@ -121,7 +121,8 @@ def _column(values: NDArray[Any], odd_rows: list[list[int | None]], kind: pa.Dat
     return pa.array(whole, mask=missing if missing.any() else None).cast(kind)
 
 
-def _compute(formula: Formula, arrays: Arrays, constants: Mapping[str, float]) -> NDArray[Any]:
+def compute(formula: Formula, arrays: Arrays, constants: Mapping[str, float]) -> NDArray[Any]:
+    """The column that a formula gives, whatever bits come in."""
     with np.errstate(all="ignore"):  # any bits may come: NaN, infinities, numbers that overflow
         return formula.compute(arrays, constants)
 
@@ -133,7 +134,7 @@ def _bits(column: pa.ChunkedArray) -> NDArray[Any]:
     return whole
 
 
-def _arrays(table: pa.Table) -> dict[str, NDArray[Any]]:
+def as_arrays(table: pa.Table) -> dict[str, NDArray[Any]]:
     """The columns that formulas can use; a whole number that is missing in some row makes its column unusable."""
     found = {}
     for name in table.column_names:

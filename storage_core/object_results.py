@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 from uuid import UUID
 
-from storage_core import manifest, result_folders
+from storage_core import manifest, modes, result_folders
 from storage_core.db import utc_now
 from storage_core.errors import ResultDamaged, ResultMissing
 from storage_core.files import sha256_file
@@ -105,6 +105,10 @@ class S3ResultRoot(ResultRoot):
             raise ResultDamaged(self._called(key), "it does not exist") from error
         return manifest.parse(target.getvalue(), self._called(key))
 
+    def called(self, folder: ResultFolder, name: str) -> str:
+        """The address of the object."""
+        return self._called(folder.parquet_path + name)
+
     @contextmanager
     def opened(self, folder: ResultFolder, name: str) -> Iterator[Path]:
         """A copy, gone with the block."""
@@ -118,20 +122,19 @@ class S3ResultRoot(ResultRoot):
 
     def verify(self, folder: ResultFolder, files: Files, *, deep: bool = True) -> None:
         """Sizes by the listing of `result_folders` or, where that is older than the result, another; then contents."""
-        from storage_core.schemas import SCHEMAS
-
         place = folder.parquet_path
-        if set(files) != set(SCHEMAS):
-            raise ResultDamaged(self._called(place), f"files were noted for {sorted(files)}, not for {sorted(SCHEMAS)}")
+        if not modes.complete(files):
+            expected = sorted(modes.FILES[modes.PARQUET])
+            raise ResultDamaged(self._called(place), f"files were noted for {sorted(files)}, not for {expected}")
         if folder.sizes is None or any(_size_problems(folder.sizes, files)):
             for name, problem in _size_problems(self._places(place).get(place, {}), files):
                 raise ResultDamaged(self._called(place + name), problem)
         for name, facts in files.items() if deep else ():
-            self._verify(f"{place}{name}.parquet", facts["sha256"])
+            self._verify(place + modes.file_name(name), facts["sha256"])
 
     def read(self, backtest: Backtest, table: str, read: Callable[[Path], T]) -> T:
         """The cached file, fetched when it is not there; fetched once more when it cannot be read."""
-        key = f"{self.of_row(backtest).parquet_path}{table}.parquet"
+        key = self.of_row(backtest).parquet_path + modes.file_name(table)
         facts = (backtest.metadata_.get("files") or {}).get(table)
         if facts is None:
             raise ResultMissing(backtest.task_id, self._called(key))
@@ -201,11 +204,11 @@ class S3ResultRoot(ResultRoot):
 
 def _size_problems(sizes: Mapping[str, int], files: Files) -> Iterator[tuple[str, str]]:
     for name, facts in files.items():
-        size = sizes.get(f"{name}.parquet")
+        size = sizes.get(modes.file_name(name))
         if size is None:
-            yield f"{name}.parquet", "it does not exist"
+            yield modes.file_name(name), "it does not exist"
         elif size != facts["bytes"]:
-            yield f"{name}.parquet", f"it has {size} bytes, {facts['bytes']} were stored"
+            yield modes.file_name(name), f"it has {size} bytes, {facts['bytes']} were stored"
 
 
 def _manifest_first(info: Any) -> tuple[bool, str]:

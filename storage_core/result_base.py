@@ -67,6 +67,10 @@ class ResultRoot(ABC):
     def manifest(self, folder: ResultFolder) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """What `manifest.load` says of a place. Raises ResultDamaged."""
 
+    def called(self, folder: ResultFolder, name: str) -> str:
+        """How people find the file `name` of a place."""
+        return str(folder.path / name)
+
     @abstractmethod
     def opened(self, folder: ResultFolder, name: str) -> AbstractContextManager[Path]:
         """The file `name` as it lies there now, past every cache, for as long as the block runs.
