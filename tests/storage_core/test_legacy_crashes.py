@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -17,7 +18,9 @@ from storage_core.legacy_report import Skip
 from storage_core.legacy_results import Options, migrate
 from storage_core.legacy_rollback import roll_back
 from storage_core.reconcile import reconcile
+from storage_core.result_root import result_root
 from storage_core.settings import Settings
+from tests.s3 import s3_server
 from tests.storage_core.legacy import (
     BASIC,
     SAMPLES,
@@ -240,6 +243,22 @@ def test_what_is_stored_wrongly_is_found_and_its_file_stays(engine: Engine, sett
     assert files(again) != {}
     assert run(settings, again, force=True).migrated == 1
     assert (rows(engine)[BASIC].revision, files(again)) == (2, {})
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_results_in_s3(engine: Engine, settings: Settings, tmp_path: Path) -> None:
+    running = s3_server("moto")
+    with running.provider() as provider:
+        remote = replace(settings, results_uri=provider.where, s3=running.access())
+        source = a_copy(tmp_path / "legacy")
+        assert run(remote, source).failures == []
+        assert files(source) == {}
+        assert reconcile(engine, remote, deep=True).damaged == {}
+        assert_comes_back(remote, files(SAMPLES), tmp_path / "back", source / "backups")
+        again = only(tmp_path / "again", sample(lambda document: document.update({"version": "1.2.0"})))
+        assert run(remote, again, force=True).migrated == 1
+        assert rows(engine)[BASIC].parquet_path == f"backtests/{BASIC}.r2/"
+    result_root(remote).close()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
