@@ -50,8 +50,8 @@ class S3Client:
             return self._boto
 
     def _made(self) -> Any:
-        import boto3  # type: ignore[import-untyped]
-        from botocore.config import Config  # type: ignore[import-untyped]
+        import boto3
+        from botocore.config import Config
 
         access = self._access
         session = boto3.session.Session(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore import exceptions as boto  # type: ignore[import-untyped]
-from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
+from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from storage_core import object_errors as ours
 

@@ -4,9 +4,11 @@
 `@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)`.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -14,7 +16,9 @@ from sqlalchemy import Engine
 from storage_core.db import make_engine
 from storage_core.migrate import upgrade
 from storage_core.settings import Settings
-from tests.databases import empty_tables, fresh_postgresql_database, migrated_sqlite, postgresql_server
+from tests.databases import empty_tables, fresh_postgresql_database, migrated_sqlite, missing, postgresql_server
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +84,17 @@ def engine(database_url: str) -> Iterator[Engine]:
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings with `database_url` and everything else in `tmp_path`."""
     return Settings(data_dir=tmp_path, database_url=database_url, secret_key="only for tests, not a secret")
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    """How pytest-playwright starts the browser: Debian's Chromium, or the Chrome that is installed."""
+    path = os.environ.get("TEST_BROWSER") or next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        missing(f"the browser tests need one of {', '.join(BROWSERS)}, or TEST_BROWSER with its path")
+    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return {
+        "executable_path": path,
+        "args": [*quiet, *as_root, "--disable-component-update", "--disable-sync"],
+    }

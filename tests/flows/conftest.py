@@ -1,30 +1,11 @@
-"""A real browser: Debian's Chromium, or the Chrome that is installed."""
+"""The product, started once for each module, and a page of it."""
 
-import os
-import shutil
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.databases import missing
 from tests.product import Product
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args() -> dict[str, Any]:
-    path = os.environ.get("TEST_BROWSER") or next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        missing(f"the browser tests need one of {', '.join(BROWSERS)}, or TEST_BROWSER with its path")
-    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    return {
-        "executable_path": path,
-        "args": [*quiet, *as_root, "--disable-component-update", "--disable-sync"],
-    }
 
 
 @pytest.fixture(scope="module")

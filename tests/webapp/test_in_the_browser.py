@@ -11,7 +11,6 @@ from werkzeug.serving import make_server
 
 from storage_core import backtests
 from storage_core.db import session_scope
-from tests.flows.conftest import browser_type_launch_args  # noqa: F401 -- a fixture
 from tests.webapp import results
 from tests.webapp.conftest import PASSWORD
 

@@ -13,7 +13,7 @@ from storage_core.models import Backtest
 from webapp.context.form import CHOICE_WORDS
 from webapp.context.result import instant
 from webapp.context.rows import value_words
-from webapp.filters import MISSING, count, duration, file_size, is_missing, moment, number, percent, price, rate
+from webapp.filters import MISSING, count, duration, file_size, is_missing, moment, money, number, percent, price, rate
 from webapp.forms import PERCENT
 
 Facts = Sequence[tuple[str, str]]
@@ -97,7 +97,7 @@ def _metric_words(metric: MetricSpec, value: Any, zone: str) -> str:
         return moment(instant(value), zone)
     words = {
         "fraction": percent,
-        "money": price,
+        "money": lambda amount: money(amount, ""),
         "count": count,
         "bars": lambda bars: number(bars, 1),
         "days": lambda days: f"{number(days, 1)} days",
