@@ -69,6 +69,7 @@ def compute(settings: Settings, raw_spec: Mapping[str, Any], follower: Follower,
     follower.report(0.0, "reading bars")
     with watch.phase("read"):
         bars = read_bars(settings, spec)
+    follower.report(READ_SHARE, "simulating")
     with watch.phase("simulate"):
         simulations = _simulate_all(bars, spec, follower, strategies)
     follower.report(SIMULATE_SHARE, "checking for lookahead")

@@ -25,6 +25,7 @@ from storage_core.sources import code_sha256, package_folder
 
 ENTRY_POINTS = "coin_hts.strategies"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
+_FOLDERS: set[str] = set()  # folders of strategies that this process has loaded from
 
 
 class BrokenStrategy(Exception):
@@ -140,11 +141,11 @@ def _module(path: Path, digest: str) -> ModuleType:
 
 def _forget_neighbours(folder: Path) -> None:
     """Have the modules that strategies of `folder` share found there, and read again: they may have been edited."""
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    _FOLDERS.add(str(folder))
+    sys.path[:] = [*(path for path in sys.path if path not in _FOLDERS), str(folder)]
     for path in folder.glob("*.py"):
         known = sys.modules.get(path.stem)
-        if known is not None and Path(str(known.__file__)) == path:
+        if known is not None and str(Path(str(known.__file__)).parent) in _FOLDERS:
             del sys.modules[path.stem]
     invalidate_caches()
 

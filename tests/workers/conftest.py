@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+import structlog
 
 from tests.services import running_valkey
 
@@ -20,3 +21,11 @@ def broker_url(valkey_url: str) -> str:
     with redis.Redis.from_url(valkey_url) as client:
         client.flushall()
     return valkey_url
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quiet_logs() -> None:
+    """Log lines go nowhere: drawing a traceback with every local variable takes seconds."""
+    structlog.configure(
+        processors=[structlog.processors.JSONRenderer(default=str)], logger_factory=structlog.ReturnLoggerFactory()
+    )
