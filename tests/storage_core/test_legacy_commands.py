@@ -64,6 +64,17 @@ def test_what_concerns_the_whole_run_is_a_sentence(settings: Settings, tmp_path:
     assert "'soon' is not a date such as 2026-11-01" in done.stderr
 
 
+@on_sqlite
+def test_a_database_without_tables_is_a_sentence(engine: Engine, settings: Settings, tmp_path: Path) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE backtest_events")
+        connection.exec_driver_sql("DROP TABLE backtest_results")
+    source = a_copy(tmp_path / "legacy")
+    done = flask(settings, "migrate-results", "--source-dir", str(source))
+    assert (done.exit_code, files(source)) == (1, files(SAMPLES))
+    assert done.stderr.startswith("Error: the database says: no such table: backtest_results; ")
+
+
 def test_the_guide_names_every_option_and_only_real_ones() -> None:
     text = DOCS.read_text(encoding="utf-8")
     real = set()

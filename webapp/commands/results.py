@@ -14,6 +14,7 @@ from uuid import UUID
 
 import click
 from flask.cli import with_appcontext
+from sqlalchemy.exc import DBAPIError
 
 from engine.catalog import STRATEGIES
 from storage_core.errors import StorageError
@@ -132,6 +133,11 @@ def _problems() -> Iterator[None]:
         yield
     except StorageError as error:
         raise click.ClickException(f"{error}") from error
+    except DBAPIError as error:
+        first = str(error.orig).splitlines()[0]
+        raise click.ClickException(
+            f"the database says: {first}; is it at the newest schema? flask db upgrade"
+        ) from error
 
 
 @contextmanager
