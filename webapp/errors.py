@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
+from flask import Flask, Response, current_app, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
 from markupsafe import escape
 from sqlalchemy.exc import OperationalError
@@ -13,8 +13,10 @@ from werkzeug.exceptions import HTTPException
 
 from storage_core.errors import BacktestNotFound, BadCursor, ResultDamaged, ResultMissing
 from webapp.htmx import is_htmx
+from webapp.problems import KINDS, problem, usual_code
 
 MACHINE_PATHS = ("/api/", "/charts/")
+PAGE_OF_THE_API = "/api/docs"
 
 SENTENCES: Mapping[int, str] = {
     400: "The request could not be understood.",
@@ -23,6 +25,7 @@ SENTENCES: Mapping[int, str] = {
     404: "There is nothing at this address, or it belongs to somebody else.",
     405: "This address does not work this way.",
     413: "What was sent is too large.",
+    415: "The body must be JSON, with the header Content-Type: application/json.",
     429: "Too many attempts. Wait a minute and try again.",
     500: "Something went wrong on our side. It has been written to the log.",
     503: "The database does not answer right now. Try again in a moment.",
@@ -34,22 +37,25 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, _on_http)
     app.register_error_handler(CSRFError, _on_csrf)
     app.register_error_handler(BacktestNotFound, lambda error: answer(404))
-    app.register_error_handler(BadCursor, lambda error: answer(400, str(error)))
-    app.register_error_handler(ResultMissing, lambda error: answer(404, "The files of this result are gone."))
+    app.register_error_handler(BadCursor, lambda error: answer(400, str(error), "bad_cursor"))
+    app.register_error_handler(ResultMissing, _on_missing)
     app.register_error_handler(ResultDamaged, _on_damaged)
     app.register_error_handler(OperationalError, _on_database)
 
 
 def for_machine() -> bool:
     """Whether the answer should be JSON."""
-    return request.path.startswith(MACHINE_PATHS)
+    return request.path.startswith(MACHINE_PATHS) and request.path != PAGE_OF_THE_API
 
 
-def answer(status: int, detail: str | None = None, **more: object) -> Response:
-    """An error answer of the kind that the request wants."""
+def answer(status: int, detail: str | None = None, code: str | None = None) -> Response:
+    """An error answer of the kind that the request wants; `code` None = the usual one of the status."""
     detail = detail or SENTENCES.get(status, HTTPStatus(status).phrase)
     if for_machine():
-        return problem(status, detail, **more)
+        code = code or usual_code(status)
+        response = problem(code, detail) if KINDS[code].status == status else problem(code, detail, status=status)
+        response.status_code = status
+        return response
     response = make_response(_page(status, detail))
     response.status_code = status
     response.headers["X-Error"] = detail.encode("ascii", "replace").decode().replace("\n", " ")
@@ -64,16 +70,6 @@ def _page(status: int, detail: str) -> str:
     if status >= 500:
         return current_app.jinja_env.get_template("errors/bare.html").render(words)  # no context processors
     return render_template("errors/page.html", **words)
-
-
-def problem(status: int, detail: str, **more: object) -> Response:
-    """RFC 9457: type, title, status, detail, and what else helps a program."""
-    response = jsonify(
-        {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-    )
-    response.status_code = status
-    response.content_type = "application/problem+json"
-    return response
 
 
 def _on_http(error: HTTPException) -> Response:
@@ -94,11 +90,17 @@ def _own_words(error: HTTPException) -> str | None:
 
 
 def _on_csrf(error: CSRFError) -> Response:
-    return answer(400, f"The form is too old or came from elsewhere ({error.description}) Reload the page.")
+    return answer(
+        400, f"The form is too old or came from elsewhere ({error.description}) Reload the page.", "csrf_failed"
+    )
+
+
+def _on_missing(_error: ResultMissing) -> Response:
+    return answer(404, "The files of this result are gone.", "result_missing")
 
 
 def _on_damaged(error: ResultDamaged) -> Response:
-    return answer(500, f"The stored result cannot be read: {error.problem}.")
+    return answer(500, f"The stored result cannot be read: {error.problem}.", "result_damaged")
 
 
 def _on_database(error: OperationalError) -> Response:

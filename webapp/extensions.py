@@ -39,6 +39,7 @@ def configure(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_NAME="coin_hts",
+        WTF_CSRF_CHECK_DEFAULT=False,  # login.py asks for it, after it has looked for a token
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form left open overnight still works
         RATELIMIT_STORAGE_URI=_limiter_store(settings),
         RATELIMIT_HEADERS_ENABLED=False,

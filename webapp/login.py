@@ -2,59 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, redirect, request, url_for
-from flask_login import UserMixin, current_user
+from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from storage_core.models import Backtest, User
+from storage_core.models import User
 from webapp.errors import answer, for_machine
-from webapp.extensions import db, login
+from webapp.extensions import csrf, db, login
 from webapp.htmx import is_htmx
+from webapp.people import Person
+from webapp.problems import problem
+from webapp.tokens import caller, carries_token, missing_scope
 
+API: Final = "/api/v1/"
+REALM: Final = 'Bearer realm="coin-hts"'
 OPEN_ENDPOINTS: Final = frozenset({"accounts.setup", "accounts.login", "health.healthz", "static"})
 
 
-@dataclass(frozen=True)
-class Person(UserMixin):
-    """The logged-in account, detached from the database."""
-
-    id: int
-    name: str
-    role: str
-    timezone: str
-
-    @classmethod
-    def of(cls, user: User) -> Person:
-        """The person behind an account row."""
-        return cls(id=user.id, name=user.name, role=user.role, timezone=user.timezone)
-
-    @property
-    def may_run(self) -> bool:
-        """Whether this person may submit and cancel."""
-        return self.role in ("trader", "admin")
-
-    @property
-    def sees_all(self) -> bool:
-        """Whether other people's backtests are visible."""
-        return self.role == "admin"
-
-    @property
-    def sees_owner(self) -> int | None:
-        """The owner that lists are limited to; None for everybody's."""
-        return None if self.sees_all else self.id
-
-    def sees(self, backtest: Backtest) -> bool:
-        """Their own, what belongs to nobody (the sample), and everything for an admin."""
-        return self.sees_all or backtest.owner_id in (None, self.id)
-
-
 def person() -> Person:
-    """The logged-in person."""
-    found: Person = current_user._get_current_object()
+    """The logged-in person, or the one that the request's token speaks for."""
+    by = caller() if request.path.startswith(API) else None
+    found: Person = by.person if by is not None else current_user._get_current_object()
     return found
 
 
@@ -87,14 +58,39 @@ def init_app(app: Flask) -> None:
 
     @app.before_request
     def close_the_door() -> AnyResponse | None:
+        if request.path.startswith(API):
+            return _door_of_the_api()
+        csrf.protect(apply_exemptions=True)
         if request.endpoint in OPEN_ENDPOINTS or current_user.is_authenticated:
             return None
         return _please_log_in()
 
 
+def _door_of_the_api() -> AnyResponse | None:
+    """A token, or a session with its CSRF token; never one to help out the other."""
+    if not carries_token():
+        if not current_user.is_authenticated:
+            return _please_log_in()
+        csrf.protect(apply_exemptions=True)
+        return None
+    by = caller()
+    if by is None:
+        detail = "The token is unknown, expired or revoked; make one on your account page."
+        return _challenge(answer(401, detail), f'{REALM}, error="invalid_token"')
+    if scope := missing_scope(by):
+        refused = problem("scope_missing", f"This needs a token with the scope {scope}.", scope=scope, has=by.scope)
+        return _challenge(refused, f'{REALM}, error="insufficient_scope", scope="{scope}"')
+    return None
+
+
+def _challenge(response: Response, how: str) -> Response:
+    response.headers["WWW-Authenticate"] = how
+    return response
+
+
 def _please_log_in() -> AnyResponse:
     if for_machine():
-        return answer(401)
+        return _challenge(answer(401), REALM)
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
     if is_htmx():
         shown = urlsplit(request.headers.get("HX-Current-URL", "")).path

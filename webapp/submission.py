@@ -14,7 +14,7 @@ from storage_core.errors import NoBars, StorageError
 from storage_core.models import Backtest
 from webapp.catalog import catalogue
 from webapp.extensions import bar_store, broker, db
-from webapp.login import Person
+from webapp.people import Person
 from webapp.ranges import instants, overlaps
 from workers.errors import BrokerDown
 

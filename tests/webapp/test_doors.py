@@ -8,7 +8,7 @@ from flask import Flask
 from tests.webapp import results
 from webapp.login import OPEN_ENDPOINTS
 
-FILL = {"task_id": UUID(int=7), "name": "sma_cross", "part": "range", "filename": "css/app.css"}
+FILL = {"task_id": UUID(int=7), "name": "sma_cross", "part": "range", "filename": "css/app.css", "token_id": 7}
 
 
 def routes(app: Flask, method: str) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from flask import Response
 from flask_openapi3 import OpenAPI
 from pydantic import ValidationError
 
-from webapp.errors import problem
+from webapp.problems import problem
 
 
 def init_app(app: OpenAPI) -> None:
@@ -23,4 +23,4 @@ def invalid_request(error: ValidationError) -> Response:
         {"field": ".".join(str(part) for part in one["loc"]) or "body", "message": one["msg"], "allowed": one["type"]}
         for one in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-    return problem(422, "The request has the wrong shape.", errors=errors)
+    return problem("invalid_request", "The request has the wrong shape.", errors=errors)

@@ -22,10 +22,10 @@ from webapp.api.models import (
     Submitted,
     Summary,
 )
-from webapp.errors import problem
 from webapp.extensions import db
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
+from webapp.problems import problem
 from webapp.submission import BarsMissing, submit
 
 ERRORS: Final[dict[str | int, Any]] = {400: Problem, 401: Problem, 403: Problem, 404: Problem, 422: Problem}
@@ -42,13 +42,13 @@ def submit_backtest(body: BacktestRequest) -> Response:
         backtest = submit(raw, owner=person(), source="api")
     except SpecErrors as error:
         errors = [{"field": one.field, "message": str(one), "allowed": one.allowed} for one in error.errors]
-        return problem(422, "The spec has problems; nothing was submitted.", errors=errors)
+        return problem("invalid_spec", "The spec has problems; nothing was submitted.", errors=errors)
     except BarsMissing as error:
         errors = [
             {"field": "symbols", "symbol": one.symbol, "message": str(one), "available": one.available}
             for one in error.missing
         ]
-        return problem(400, f"{error}", errors=errors)
+        return problem("no_bars", f"{error}", errors=errors)
     status_url = url_for("api.backtest_status", task_id=backtest.task_id)
     response = _json(Submitted(task_id=backtest.task_id, status_url=status_url), 202)
     response.headers["Location"] = status_url
@@ -70,7 +70,7 @@ def cancel_backtest(path: BacktestPath) -> Response:
         row = backtests.cancel(db.session(), path.task_id, by=person().name)
     except NotCancellable as error:
         db.session.rollback()
-        return problem(409, str(error))
+        return problem("not_cancellable", str(error))
     db.session.commit()
     return _json(Status.of(row), 202)
 

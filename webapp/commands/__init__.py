@@ -15,6 +15,7 @@ def init_app(app: Flask) -> None:
         strategies.check_strategy,
         accounts.setup_link,
         accounts.create_user,
+        accounts.create_token,
         results.migrate_results,
         results.rollback_results,
     ):

@@ -8,11 +8,12 @@ from typing import Final
 
 import click
 from flask.cli import with_appcontext
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from storage_core import accounts
+from storage_core import accounts, api_tokens
 from storage_core.errors import AccountError
-from storage_core.models import ROLES, User
+from storage_core.models import ROLES, SCOPES, User
 from webapp.extensions import db, settings
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,79}")
@@ -53,6 +54,30 @@ def create_user(name: str, role: str, timezone: str | None) -> None:
         raise click.ClickException(f"There is an account named {name.strip().lower()} already.") from error
     db.session.commit()
     click.echo(f"Created {user.name} with the role {user.role}.")
+
+
+@click.command("create-token")
+@click.argument("name")
+@click.option("--scope", type=click.Choice(SCOPES), default="read", show_default=True, help="What it may do.")
+@click.option("--days", type=int, default=api_tokens.DEFAULT_DAYS, show_default=True, help="How long it works.")
+@click.option(
+    "--label", default="command line", show_default=True, help="What it is for, as the account page shows it."
+)
+@with_appcontext
+def create_token(name: str, scope: str, days: int, label: str) -> None:
+    """Create an API token for the account NAME and print it, this once.
+
+    Example: flask create-token ada --scope write --days 30
+    """
+    user = db.session.scalar(select(User).where(User.name == name.strip().lower(), User.active))
+    if user is None:
+        raise click.ClickException(f"There is no active account named {name.strip().lower()}.")
+    try:
+        _, text = api_tokens.create(db.session(), owner_id=user.id, name=label, scope=scope, days=days)
+    except AccountError as error:
+        raise click.ClickException(f"{error}") from error
+    db.session.commit()
+    click.echo(text)
 
 
 def _add(name: str, password: str, role: str, timezone: str) -> User:

@@ -13,7 +13,8 @@ from storage_core.errors import AccountError, AlreadySetUp
 from storage_core.models import User
 from webapp.extensions import db, limiter, settings
 from webapp.htmx import go_to
-from webapp.login import Person, local_path
+from webapp.login import local_path
+from webapp.people import Person
 
 blueprint = Blueprint("accounts", __name__)
 

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, abort, request
 
 from storage_core.errors import NoBars
 from storage_core.models import Backtest
-from webapp.errors import problem
+from webapp.errors import answer
 from webapp.extensions import bar_store, settings
 from webapp.localtime import from_chart
 from webapp.login import person
@@ -53,7 +53,7 @@ def candles(task_id: UUID) -> Response:
             lambda: charts.candles_json(settings(), bar_store(), backtest, symbol, window),
         )
     except NoBars as error:
-        return problem(404, f"The bars are not stored here any more: {error}.")
+        return answer(404, f"The bars are not stored here any more: {error}.")
 
 
 def _completed(task_id: UUID) -> Backtest:
