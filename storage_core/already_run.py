@@ -88,7 +88,8 @@ def day_range(first: date, last: date, timezone: str) -> tuple[datetime, datetim
     """From the first instant of the day `first` to the first after the day `last`, in `timezone`."""
     zone = ZoneInfo(timezone)
     midnight = datetime.min.time()
-    return datetime.combine(first, midnight, zone), datetime.combine(last + timedelta(days=1), midnight, zone)
+    after = last + timedelta(days=1) if last < date.max else last  # there is no day after the last of year 9999
+    return datetime.combine(first, midnight, zone), datetime.combine(after, midnight, zone)
 
 
 @lru_cache(maxsize=4096)

@@ -13,11 +13,11 @@ from storage_core.models import Backtest
 
 
 def create_verification(
-    session: Session, task_id: UUID, *, owner_id: int | None, now: datetime | None = None
+    session: Session, task_id: UUID, *, owner_id: int | None, new_id: UUID | None = None, now: datetime | None = None
 ) -> Backtest:
-    """Queue a new backtest of the very spec of the completed backtest `task_id`; to be sent like any other.
+    """Queue a new backtest (with `new_id`, when given) of the very spec of the completed backtest `task_id`.
 
-    The worker stores what it found in the new row's `metadata_["verification"]`: `of`, `outcome` ("identical",
+    It is to be sent like any other. The worker stores what it found in the new row's `metadata_["verification"]`: `of`, `outcome` ("identical",
     "different", "unreadable"), `first_difference`, `changed`. Raises BacktestNotFound and NotVerifiable.
     """
     original = backtests.get(session, task_id)
@@ -30,6 +30,7 @@ def create_verification(
         spec=original.spec,
         owner_id=owner_id,
         source="verify",
+        task_id=new_id,
         metadata={"verification": {"of": str(task_id)}},
         now=now,
     )
