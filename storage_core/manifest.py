@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Date, Uuid, inspect
 
+from storage_core import modes
 from storage_core.db import UtcDateTime
 from storage_core.errors import BadTables, ResultDamaged
 from storage_core.models import Backtest
@@ -49,8 +50,15 @@ def result_columns(
         "data_fingerprint": _data_fingerprint(stored.get("data") or {}),
         "code_version": (stored.get("versions") or {}).get("coin_hts"),
         "file_size": sum(facts["bytes"] for facts in files.values()) if files else None,
-        "record_count": files["symbol_signals"]["rows"] if files else None,
+        "record_count": record_count(files),
+        "stores": modes.named(modes.sides_in(files)) or modes.PARQUET,
     }
+
+
+def record_count(files: Mapping[str, Mapping[str, Any]]) -> int | None:
+    """How many trades a result of these files has; None without files."""
+    facts = files.get("symbol_signals") or files.get("result")
+    return facts["rows"] if facts else None
 
 
 def dump(row: Backtest, columns: Mapping[str, Any]) -> bytes:

@@ -6,7 +6,7 @@ Any mode reads what any other has written, so the mode can be changed at any tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TypeAlias
 
 from storage_core.errors import SettingsError
@@ -18,6 +18,8 @@ SIDES = (JSON, PARQUET)
 PARQUET_ONLY, DUAL_WRITE, JSON_ONLY = "parquet-only", "dual-write", "json-only"
 MODES: dict[str, tuple[str, ...]] = {PARQUET_ONLY: (PARQUET,), DUAL_WRITE: SIDES, JSON_ONLY: (JSON,)}
 """What each mode writes."""
+FILES = {JSON: ("result", "manifest"), PARQUET: ("symbol_summary", "symbol_signals", "performance_curve")}
+"""The files of each side, as a row's metadata names them."""
 OLD_NAMES = {"postgres-only": PARQUET_ONLY}
 COMPRESSIONS = ("zstd", "snappy")
 
@@ -49,3 +51,25 @@ def named(sides: Iterable[str]) -> Stores:
 def sides_of(stores: Stores) -> tuple[str, ...]:
     """The sides that a row names."""
     return tuple(side for side in SIDES if side in stores.split("+"))
+
+
+def sides_in(files: Collection[str]) -> tuple[str, ...]:
+    """The sides whose files are all among `files`."""
+    return tuple(side for side in SIDES if set(FILES[side]) <= set(files))
+
+
+def file_name(name: str) -> str:
+    """The name in its folder of a file that a row's metadata names `name`."""
+    return f"{name}.json" if name in FILES[JSON] else f"{name}.parquet"
+
+
+def complete(files: Collection[str]) -> bool:
+    """Whether these are the files of one side, or of both: none too few and none too many."""
+    sides = sides_in(files)
+    return bool(sides) and len(files) == sum(len(FILES[side]) for side in sides)
+
+
+def steps(mode: str) -> tuple[str, ...]:
+    """The steps of a save that write files, in order, as `on_step` hears of them."""
+    written = {JSON: (JSON,), PARQUET: FILES[PARQUET]}
+    return tuple(step for side in MODES[mode] for step in written[side])

@@ -13,12 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 COMPRESSION = "zstd"
-COMPRESSION_LEVEL = 3
+LEVELS = {"zstd": 3}
 ROWS_PER_GROUP = 1_000_000
 
 
 def write_table(
-    table: pa.Table, path: Path, *, rows_per_group: int = ROWS_PER_GROUP, notes: Mapping[str, str] | None = None
+    table: pa.Table,
+    path: Path,
+    *,
+    rows_per_group: int = ROWS_PER_GROUP,
+    notes: Mapping[str, str] | None = None,
+    compression: str = COMPRESSION,
 ) -> None:
     """Write `table` to `path` by the recipe; not flushed to the disk, not atomic: see `files`.
 
@@ -29,8 +34,8 @@ def write_table(
     with pq.ParquetWriter(
         path,
         table.schema,
-        compression=COMPRESSION,
-        compression_level=COMPRESSION_LEVEL,
+        compression=compression,
+        compression_level=LEVELS.get(compression),
         use_dictionary=strings,
         column_encoding=encodings,
         write_page_checksum=True,

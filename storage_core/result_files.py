@@ -11,19 +11,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage_core import derive, parquet
+from storage_core import derive, modes, parquet
 from storage_core.errors import BadTables, ResultDamaged, UnknownSchema
 from storage_core.files import disk_problems, fsync_file, sha256_file
 from storage_core.formulas import FORMULA_VERSION
 from storage_core.schemas import KNOWN_VERSIONS, SCHEMA_VERSION, SCHEMAS
 
-FORMAT = {
-    "schema_version": SCHEMA_VERSION,
-    "compression": parquet.COMPRESSION,
-    "formula_version": FORMULA_VERSION,
-}
+SCHEMA = {"schema_version": SCHEMA_VERSION}
+FORMAT = {**SCHEMA, "compression": parquet.COMPRESSION, "formula_version": FORMULA_VERSION}
 """What the metadata of a row says about the files."""
 _VERSION_KEY, _LEFT_OUT_KEY = "coin_hts.schema_version", "coin_hts.left_out"
+
+
+def format_of(compression: str) -> dict[str, str]:
+    """`FORMAT` of files packed so."""
+    return {**FORMAT, "compression": compression}
 
 
 def check_tables(tables: Mapping[str, pa.Table]) -> None:
@@ -47,11 +49,30 @@ def write_tables(
     on_step: Callable[[str], None],
     constants: Mapping[str, float] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Write each table to `folder`, flushed to the disk; returns rows, bytes, sha256 and formulas of each.
+    """Write each table to `folder` as `write_table` does; `on_step` hears the name of each that is written."""
+    written = {}
+    for name, table in tables.items():
+        written[name] = write_table(folder, name, table, constants=constants or {})
+        on_step(name)
+    return written
+
+
+def write_table(
+    folder: Path, name: str, table: pa.Table, *, constants: Mapping[str, float], compression: str = parquet.COMPRESSION
+) -> dict[str, Any]:
+    """Write one table to `folder`, flushed to the disk; returns its rows, bytes, sha256 and formulas.
 
     Columns that follow from others and `constants` (of `derive.constants_of`) are left out. Raises DiskProblem.
     """
-    return {name: _write(folder / f"{name}.parquet", table, constants or {}, on_step) for name, table in tables.items()}
+    kept, omitted = derive.leave_out(name, table, constants)
+    notes = {_VERSION_KEY: SCHEMA_VERSION, _LEFT_OUT_KEY: json.dumps(omitted)}
+    path = folder / modes.file_name(name)
+    with disk_problems(path):
+        parquet.write_table(kept, path, notes=notes, compression=compression)
+        fsync_file(path)
+        facts: dict[str, Any] = {"rows": table.num_rows, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    facts["left_out"] = {column: {"formula": note["formula"], **note["constants"]} for column, note in omitted.items()}
+    return facts
 
 
 def read(path: Path, *, columns: Sequence[str] | None = None, symbol: str | None = None) -> pa.Table:
@@ -102,29 +123,15 @@ def verify(folder: Path, files: Mapping[str, Mapping[str, Any]], *, deep: bool =
 
     Raises ResultDamaged naming the first file that differs.
     """
-    if set(files) != set(SCHEMAS):
+    if not modes.complete(files):
         raise ResultDamaged(folder, f"files were noted for {sorted(files)}, not for {sorted(SCHEMAS)}")
     for name, facts in files.items():
-        path = folder / f"{name}.parquet"
+        path = folder / modes.file_name(name)
         if not path.is_file():
             raise ResultDamaged(path, "it does not exist")
         if path.stat().st_size != facts["bytes"]:
             raise ResultDamaged(path, f"it has {path.stat().st_size} bytes, {facts['bytes']} were stored")
         if deep and sha256_file(path) != facts["sha256"]:
             raise ResultDamaged(path, "its sha256 is not the one that was stored")
-        if deep and pq.read_metadata(path).num_rows != facts["rows"]:
+        if deep and name in SCHEMAS and pq.read_metadata(path).num_rows != facts["rows"]:
             raise ResultDamaged(path, f"it does not have the {facts['rows']} rows that were stored")
-
-
-def _write(
-    path: Path, table: pa.Table, constants: Mapping[str, float], on_step: Callable[[str], None]
-) -> dict[str, Any]:
-    kept, omitted = derive.leave_out(path.stem, table, constants)
-    notes = {_VERSION_KEY: SCHEMA_VERSION, _LEFT_OUT_KEY: json.dumps(omitted)}
-    with disk_problems(path):
-        parquet.write_table(kept, path, notes=notes)
-        fsync_file(path)
-        facts: dict[str, Any] = {"rows": table.num_rows, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
-    facts["left_out"] = {column: {"formula": note["formula"], **note["constants"]} for column, note in omitted.items()}
-    on_step(path.stem)
-    return facts

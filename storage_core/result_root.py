@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from storage_core import manifest, result_folders
+from storage_core import manifest, modes, result_folders
 from storage_core.errors import ResultMissing
 from storage_core.files import disk_problems, fsync_dir
 from storage_core.models import Backtest
@@ -80,7 +80,7 @@ class LocalResultRoot(ResultRoot):
 
     def read(self, backtest: Backtest, table: str, read: Callable[[Path], T]) -> T:
         """The file itself."""
-        path = self.of_row(backtest).path / f"{table}.parquet"
+        path = self.of_row(backtest).path / modes.file_name(table)
         try:
             return read(path)
         except FileNotFoundError as error:

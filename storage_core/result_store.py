@@ -1,4 +1,6 @@
-"""Results: three Parquet files and a manifest in one folder, and the row that points to it.
+"""Results: their files and a manifest in one folder, and the row that points to it.
+
+The files are three of Parquet, or two of JSON, or all five (JSON first), as the storage mode asks (`modes`).
 
 How a save goes, and what a crash leaves (each case has its test):
 
@@ -22,16 +24,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
-from storage_core import backtests, manifest, result_folders
-from storage_core.bar_store import TIMEFRAMES
+from storage_core import backtests, manifest, modes, result_folders
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import ClaimLost
+from storage_core.events import add_event
 from storage_core.files import disk_problems, fsync_dir, fsync_file
 from storage_core.models import Backtest
 from storage_core.result_folders import ResultFolder
@@ -41,9 +42,17 @@ from storage_core.settings import Settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TABLES = ("symbol_summary", "symbol_signals", "performance_curve")
-STEPS = ("begun", *TABLES, "manifest", "staged", "moved", "flushed", "written", "committed")
-"""The steps of a save in order, as `on_step` hears of them; the commit point lies between the last two."""
+TABLES = modes.FILES[modes.PARQUET]
+SIDE_MISSING = "side_missing"
+"""The event of a result that is stored, though not in all the forms that the mode asks for."""
+
+
+def steps(mode: str) -> tuple[str, ...]:
+    """The steps of a save in order, as `on_step` hears of them; the commit point lies between the last two."""
+    return ("begun", *modes.steps(mode), "manifest", "staged", "moved", "flushed", "written", "committed")
+
+
+STEPS = steps(modes.PARQUET_ONLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ def save(
     Raises ClaimLost (the row is untouched), BadTables, DiskProblem. After any of these, and after a crash at any
     step, a result can be saved again by whoever holds the claim then.
     """
-    from storage_core import derive, result_files
+    from storage_core import result_files, result_sides
 
     result_files.check_tables(tables.by_name())
     manifest.result_columns(metrics, metadata, {})  # says what is wrong before anything is written
@@ -86,16 +95,20 @@ def save(
     staging = result_folders.new_staging(settings.results_dir, claim.task_id, claim.attempt)
     on_step("begun")
     try:
-        constants = derive.constants_of(claim.spec, TIMEFRAMES.get(row.timeframe, 0))
-        files = result_files.write_tables(staging, tables.by_name(), on_step=on_step, constants=constants)
-        columns = manifest.result_columns(metrics, {**metadata, **result_files.FORMAT}, files)
+        compression, sides = settings.parquet_compression, modes.MODES[settings.result_storage_mode]
+        written = result_sides.write(
+            staging, row, tables.by_name(), sides=sides, compression=compression, at=utc_now(), on_step=on_step
+        )
+        columns = manifest.result_columns(metrics, {**metadata, **written.metadata(compression)}, written.files)
         columns |= backtests.completion(utc_now())
-        folder = _move_in(root, staging, row, columns, on_step)
+        folder = move_in(root, staging, row, columns, on_step)
     finally:
         shutil.rmtree(staging, ignore_errors=True)  # gone already when it was moved
     try:
         with session_scope(engine) as session:
             backtests.finish(session, claim, columns)
+            if written.missing:
+                add_event(session, claim.task_id, SIDE_MISSING, attempt=claim.attempt, detail=written.missing)
             on_step("written")
     except ClaimLost:
         if not _adopted(engine, root, folder):
@@ -113,14 +126,15 @@ def read_table(
 ) -> pa.Table:
     """Read a table of a completed backtest: `columns` (None: all) of all rows, or of those of `symbol`.
 
+    From Parquet; from JSON where that is all there is, or where the Parquet file cannot be read.
+
     Raises ResultMissing, ResultDamaged and UnknownSchema, each naming the file.
     """
-    from storage_core import result_files
+    from storage_core import result_sides
 
     if name not in TABLES:
         raise ValueError(f"the table is {name!r}; allowed: {', '.join(TABLES)}")
-    read = partial(result_files.read, columns=columns, symbol=symbol)
-    return result_root(settings).read(backtest, name, read)
+    return result_sides.read(result_root(settings), backtest, name, columns=columns, symbol=symbol)
 
 
 def result_folder(settings: Settings, backtest: Backtest) -> Path:
@@ -128,10 +142,13 @@ def result_folder(settings: Settings, backtest: Backtest) -> Path:
     return result_root(settings).of_row(backtest).path
 
 
-def _move_in(
+def move_in(
     root: ResultRoot, staging: Path, row: Backtest, columns: dict[str, Any], on_step: Callable[[str], None]
 ) -> ResultFolder:
-    """Give the staged folder its manifest and its name, the first free one; fills `columns` with that name."""
+    """Give the staged folder of `row`, as `columns` will make it, its manifest and the first free name, durably.
+
+    Fills `columns` with that name. Raises DiskProblem and, with S3, ObjectError.
+    """
     moved = False
     while not moved:
         folder = root.free_name(row.task_id, row.attempt)
