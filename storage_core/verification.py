@@ -17,8 +17,9 @@ def create_verification(
 ) -> Backtest:
     """Queue a new backtest (with `new_id`, when given) of the very spec of the completed backtest `task_id`.
 
-    It is to be sent like any other. The worker stores what it found in the new row's `metadata_["verification"]`: `of`, `outcome` ("identical",
-    "different", "unreadable"), `first_difference`, `changed`. Raises BacktestNotFound and NotVerifiable.
+    It is to be sent like any other. The worker stores what it found in the new row's `metadata_["verification"]`:
+    `of`, `outcome` ("identical", "different", "unreadable"), `first_difference`, `changed`. Raises BacktestNotFound
+    and NotVerifiable.
     """
     original = backtests.get(session, task_id)
     if original.status != "completed":
