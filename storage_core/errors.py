@@ -217,6 +217,16 @@ class UnknownSchema(StorageError):
         super().__init__(f"the result has schema version {version!r}; this release reads {', '.join(known)}")
 
 
+class TargetExists(StorageError):
+    """What should be written exists already; nothing is ever overwritten."""
+
+    permanent = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} exists already; nothing is overwritten")
+
+
 class DiskProblem(StorageError):
     """The file system refused a write: full, read-only or not permitted. Trying again may help."""
 

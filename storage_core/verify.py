@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from storage_core import chosen, manifest
+from storage_core import chosen, manifest, modes
 from storage_core.chosen import Choice
 from storage_core.db import session_scope
 from storage_core.errors import ResultDamaged, ResultMissing, UnknownSchema
@@ -100,21 +100,16 @@ def check(root: ResultRoot, row: Backtest, report: Report | None = None) -> Iter
     noted: Files = row.metadata_.get("files") or {}
     where = root.called(folder, manifest.MANIFEST)
     yield from (Finding(row.task_id, where, problem) for problem in _manifest_problems(root, folder, row, noted))
+    if not modes.complete(noted):
+        yield Finding(row.task_id, where, f"the row notes the files {sorted(noted)}, which are not those of a result")
     counts: dict[str, Counts] = {}
-    for name in _tables():
-        path = root.called(folder, f"{name}.parquet")
+    for name in noted or modes.FILES[modes.PARQUET]:
         for problem in _file_problems(root, folder, row, name, counts, report):
-            yield Finding(row.task_id, path, problem)
+            yield Finding(row.task_id, root.called(folder, modes.file_name(name)), problem)
     from storage_core.verify_contents import disagreements
 
     for name, problem in disagreements(row, counts):
         yield Finding(row.task_id, root.called(folder, f"{name}.parquet"), problem)
-
-
-def _tables() -> tuple[str, ...]:
-    from storage_core.result_store import TABLES
-
-    return TABLES
 
 
 def _manifest_problems(root: ResultRoot, folder: ResultFolder, row: Backtest, noted: Files) -> Iterator[str]:
@@ -138,12 +133,12 @@ def _file_problems(
         yield "the row notes nothing of it"
         return
     try:
-        with root.opened(folder, f"{name}.parquet") as path:
+        with root.opened(folder, modes.file_name(name)) as path:
             report.files += 1
             report.bytes += path.stat().st_size
             if changed := _changed(path, facts):
                 yield changed
-            else:
+            elif name in modes.FILES[modes.PARQUET]:
                 yield from _content_problems(path, row, facts, counts, report)
     except FileNotFoundError:
         yield "it does not exist"
