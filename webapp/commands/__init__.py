@@ -7,7 +7,7 @@ from flask import Flask
 
 def init_app(app: Flask) -> None:
     """Register every command."""
-    from webapp.commands import accounts, results, strategies, up
+    from webapp.commands import accounts, queue, results, strategies, up
 
     for command in (
         up.up,
@@ -18,5 +18,7 @@ def init_app(app: Flask) -> None:
         accounts.create_token,
         results.migrate_results,
         results.rollback_results,
+        queue.dead_letters,
+        queue.verify,
     ):
         app.cli.add_command(command)
