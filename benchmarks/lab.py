@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 from sqlalchemy import Engine, make_url, text
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from engine.spec import parse_spec, spec_to_dict
 from storage_core import backtests
@@ -47,6 +49,7 @@ class Lab:
         upgrade(self.settings.database_url)
         self.engine: Engine = make_engine(self.settings.database_url)
         self.broker = make_broker(self.settings.broker_url)
+        self.postgres: Postgres | None = None
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.log = (folder / "log.txt").open("ab")
 
@@ -101,23 +104,39 @@ class Lab:
         """Store these as the hours of USD-BTC."""
         BarStore(self.settings.bars_dir).merge("USD-BTC", "1h", columns)
 
-    def submit(self, number: int) -> None:
-        """Queue one backtest as the web does: a row, a commit, a ticket. The strategies take turns."""
-        raw = {"strategy": STRATEGIES[number % len(STRATEGIES)], "symbols": ["USD-BTC"], "timeframe": "1h"}
+    def submit(self, number: int, *, strategy: str | None = None) -> bool:
+        """Queue one backtest as the web does: a row, a commit, a ticket; False when the database does not answer.
+
+        Without a `strategy` the shipped ones take turns. The same number can be submitted again when it was False:
+        a commit whose answer was lost is found.
+        """
+        shipped = STRATEGIES[number % len(STRATEGIES)]
         dates = {"start_date": "2020-01-01", "end_date": "2029-12-31"}
-        spec = spec_to_dict(parse_spec({**raw, **dates}))
-        with session_scope(self.engine) as session:
-            task_id = backtests.create(session, spec=spec, owner_id=None, source="command").task_id
+        spec = spec_to_dict(parse_spec({"strategy": shipped, "symbols": ["USD-BTC"], "timeframe": "1h", **dates}))
+        spec |= {"strategy": strategy, "params": {}} if strategy else {}
+        task_id = uuid.uuid5(uuid.NAMESPACE_OID, str(number))
+        try:
+            with session_scope(self.engine) as session:
+                backtests.create(session, spec=spec, owner_id=None, source="command", task_id=task_id)
+        except OperationalError:
+            return False
+        except IntegrityError:
+            return True
         try:
             send_backtest(self.broker, task_id)
         except BrokerDown:
-            return  # as in the web: the row waits, the clock sends the ticket
+            return True  # as in the web: the row waits, the clock sends the ticket
+        return True
 
     def statuses(self) -> dict[str, int]:
-        """How many backtests are in each state."""
-        with self.engine.connect() as connection:
-            rows = connection.execute(text("SELECT status, count(*) FROM backtest_results GROUP BY status")).all()
-        return dict(rows)
+        """How many backtests are in each state; a database that restarts is waited for."""
+        query = text("SELECT status, count(*) FROM backtest_results GROUP BY status")
+        while True:
+            try:
+                with self.engine.connect() as connection:
+                    return dict(connection.execute(query).all())
+            except OperationalError:
+                time.sleep(0.1)
 
     def close(self) -> None:
         """Stop what still runs."""
@@ -153,17 +172,21 @@ class Postgres:
 
 
 @contextmanager
-def laboratory(*, postgres: bool, keep: bool = False) -> Iterator[Lab]:
-    """A lab in a temporary folder, on SQLite or PostgreSQL, with safe writes on both."""
+def laboratory(*, postgres: bool, keep: bool = False, strategy: str | None = None) -> Iterator[Lab]:
+    """A lab in a temporary folder, on SQLite or PostgreSQL; `strategy` is the code of one of its own, called slow."""
     folder = Path(tempfile.mkdtemp(prefix="coin-hts-lab-"))
     with ExitStack() as stack:
         if not keep:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        url = f"sqlite:///{folder}/lab.sqlite3"
-        if postgres:
-            server = Postgres(folder / "postgres")
+        server = Postgres(folder / "postgres") if postgres else None
+        if server:
             stack.callback(server.close)
-            url = server.url
-        lab = Lab(folder, url)
+        environment = {}
+        if strategy:
+            (folder / "strategies").mkdir()
+            (folder / "strategies" / "slow.py").write_text(strategy)
+            environment["STRATEGIES_DIR"] = str(folder / "strategies")
+        lab = Lab(folder, server.url if server else f"sqlite:///{folder}/lab.sqlite3", **environment)
+        lab.postgres = server
         stack.callback(lab.close)
         yield lab
