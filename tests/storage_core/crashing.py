@@ -5,7 +5,7 @@ import signal
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 
-from storage_core import result_store
+from storage_core import repair, result_store
 from storage_core.backtests import Claim
 from storage_core.db import make_engine
 from storage_core.settings import Settings
@@ -34,6 +34,23 @@ def save_and_die(settings: Settings, claims: list[Claim], step: str) -> None:
     for claim in claims:
         result_store.save(engine, settings, claim, stored, metrics=METRICS, metadata=METADATA, on_step=on_step)
     engine.dispose()
+
+
+def repair_and_die(settings: Settings, step: str) -> None:
+    """Repair, and be killed when `step` is done."""
+
+    def on_step(done: str) -> None:
+        if done == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    repair.repair(make_engine(settings.database_url), settings, on_step=on_step)
+
+
+def repairing(settings: Settings, step: str) -> BaseProcess:
+    """Start such a repair; the caller joins it."""
+    process = processes.Process(target=repair_and_die, args=(settings, step))
+    process.start()
+    return process
 
 
 def started(settings: Settings, *claims: Claim, step: str = "") -> BaseProcess:
