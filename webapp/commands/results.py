@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 from flask.cli import with_appcontext
-from sqlalchemy.exc import DBAPIError
 
 from engine.catalog import STRATEGIES
-from storage_core.errors import StorageError
+from webapp.commands.terminal import Instant, problems, progress
 from webapp.extensions import settings
 from webapp.filters import file_size
 
@@ -25,25 +22,8 @@ if TYPE_CHECKING:
     from storage_core.legacy_report import Failure, Report
     from storage_core.legacy_rollback import RollbackReport
 
-Step = Callable[[int, int, int], None]
 FOLDER = click.Path(path_type=Path, file_okay=False)
 MEGABYTE = 2**20
-
-
-class Instant(click.ParamType[datetime]):
-    """A date, or an instant; UTC where it says nothing else."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The instant; a date is its midnight."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            found = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a date such as 2026-11-01 or 2026-11-01T09:00:00+09:00", param, ctx)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 @click.command("migrate-results")
@@ -85,7 +65,7 @@ def migrate_results(source_dir: Path, report_file: Path | None, as_json: bool, *
         rules=rules,
         **{name: asked[name] for name in ("dry_run", "force", "verify", "cutoff")},
     )
-    with _problems(), _progress("Migrating") as step:
+    with problems(), progress("Migrating") as step:
         report = legacy_results.migrate(
             settings(), options, jobs=asked["jobs"], batch_size=asked["batch_size"], on_progress=step
         )
@@ -114,7 +94,7 @@ def rollback_results(
     """
     from storage_core.legacy_rollback import roll_back
 
-    with _problems(), _progress("Rolling back") as step:
+    with problems(), progress("Rolling back") as step:
         report = roll_back(
             settings(),
             target_dir,
@@ -124,48 +104,6 @@ def rollback_results(
             on_progress=step,
         )
     _finish(report.as_dict(), report_file, as_json, lambda: _say_rolled_back(report))
-
-
-@contextmanager
-def _problems() -> Iterator[None]:
-    """What concerns the whole run, as a sentence instead of a traceback."""
-    try:
-        yield
-    except StorageError as error:
-        raise click.ClickException(f"{error}") from error
-    except DBAPIError as error:
-        first = str(error.orig).splitlines()[0]
-        raise click.ClickException(
-            f"the database says: {first}; is it at the newest schema? flask db upgrade"
-        ) from error
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Step]:
-    """A bar with rate and time left on a terminal; nothing anywhere else."""
-    if not sys.stderr.isatty():
-        yield lambda done, total, failed: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} {task.fields[failures]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None, rate="", failures="")
-
-        def step(done: int, total: int, failed: int) -> None:
-            seconds = bar.tasks[0].elapsed or 0
-            rate = f"{done / seconds:.0f}/s" if seconds else ""
-            failures = f"{failed} failed" if failed else ""
-            bar.update(task, completed=done, total=total, rate=rate, failures=failures)
-
-        yield step
 
 
 def _finish(report: dict[str, Any], file: Path | None, as_json: bool, say: Callable[[], None]) -> None:

@@ -1,0 +1,87 @@
+"""What commands share: dates as people type them, errors as sentences, a progress bar, reports."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from sqlalchemy.exc import DBAPIError
+
+from storage_core.errors import BadFilter, StorageError
+
+Step = Callable[[int, int, int], None]
+FINDINGS = 1
+"""Exit status of a command that found something wrong; wrong use is 2, as click has it."""
+
+
+class Instant(click.ParamType[datetime]):
+    """A date, or an instant; UTC where it says nothing else."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The instant; a date is its midnight."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a date such as 2026-11-01 or 2026-11-01T09:00:00+09:00", param, ctx)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+@contextmanager
+def problems() -> Iterator[None]:
+    """What concerns the whole run, as a sentence instead of a traceback."""
+    try:
+        yield
+    except BadFilter as error:
+        raise click.UsageError(f"{error}") from error
+    except StorageError as error:
+        raise click.ClickException(f"{error}") from error
+    except DBAPIError as error:
+        raise click.ClickException(f"the database says: {error.orig}") from error
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Step]:
+    """A bar with rate and time left on a terminal; nothing anywhere else."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, failed: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]} {task.fields[failures]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, rate="", failures="")
+
+        def step(done: int, total: int, failed: int) -> None:
+            seconds = bar.tasks[0].elapsed or 0
+            rate = f"{done / seconds:.0f}/s" if seconds else ""
+            failures = f"{failed} failed" if failed else ""
+            bar.update(task, completed=done, total=total, rate=rate, failures=failures)
+
+        yield step
+
+
+def say_json(report: Mapping[str, Any]) -> None:
+    """Print a report for machines."""
+    say(json.dumps(report, indent=2, ensure_ascii=False))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print; what the terminal cannot show is replaced, and so is what would command it."""
+    shown = "".join(char if char.isprintable() or char == "\n" else "�" for char in text)
+    click.echo(shown.encode(errors="replace").decode(), err=err)
