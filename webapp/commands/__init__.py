@@ -7,7 +7,7 @@ from flask import Flask
 
 def init_app(app: Flask) -> None:
     """Register every command."""
-    from webapp.commands import accounts, queue, results, strategies, up
+    from webapp.commands import accounts, queue, repair, results, store, store_export, strategies, up
 
     for command in (
         up.up,
@@ -18,6 +18,14 @@ def init_app(app: Flask) -> None:
         accounts.create_token,
         results.migrate_results,
         results.rollback_results,
+        repair.repair_results,
+        store.reconcile_results,
+        store.verify_results,
+        store.cleanup_results,
+        store.undelete_results,
+        store.storage_stats,
+        store_export.export_results,
+        store_export.benchmark_storage,
         queue.dead_letters,
         queue.verify,
     ):

@@ -45,7 +45,10 @@ def problems() -> Iterator[None]:
     except StorageError as error:
         raise click.ClickException(f"{error}") from error
     except DBAPIError as error:
-        raise click.ClickException(f"the database says: {error.orig}") from error
+        first = str(error.orig).splitlines()[0]
+        raise click.ClickException(
+            f"the database says: {first}; is it at the newest schema? flask db upgrade"
+        ) from error
 
 
 @contextmanager
