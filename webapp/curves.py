@@ -76,8 +76,8 @@ def drawdown(equity: Values, start: float) -> Values:
 
 
 def cash(backtest: Backtest) -> float:
-    """Initial cash of each symbol."""
-    return float(backtest.spec["initial_cash"])
+    """Initial cash of each symbol; 1 for legacy results, whose curves are factors of a cash that nobody noted."""
+    return float(backtest.spec.get("initial_cash") or 1.0)
 
 
 def monthly_returns(equity: Curve, start: float, zone: str) -> list[tuple[int, int, float]]:
@@ -103,10 +103,19 @@ def _stored(settings: Settings, backtest: Backtest) -> list[Curve]:
     table = result_store.read_table(settings, backtest, "performance_curve", columns=columns)
     whole = Curve(micros_of(table["timestamp"]), table["equity"].to_numpy())
     if single or not len(whole):
-        return [whole] if len(whole) else []
+        return [_increasing(whole)] if len(whole) else []
     codes = table["symbol"].combine_chunks().dictionary_encode().indices.to_numpy()
     edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(whole)]
-    return [Curve(whole.timestamp[low:high], whole.value[low:high]) for low, high in pairwise(edges)]
+    return [_increasing(Curve(whole.timestamp[low:high], whole.value[low:high])) for low, high in pairwise(edges)]
+
+
+def _increasing(curve: Curve) -> Curve:
+    """Legacy curves hold several points of one day, and gaps: the last known value of each time stands for it."""
+    known = np.isfinite(curve.value)
+    last = np.append(np.diff(curve.timestamp[known]) > 0, True)[: int(known.sum())]
+    if known.all() and last.all():
+        return curve
+    return Curve(curve.timestamp[known][last], curve.value[known][last])
 
 
 def micros_of(column: object) -> Times:

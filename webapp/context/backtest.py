@@ -21,6 +21,7 @@ EVENT_WORDS: Final[Mapping[str, str]] = {
     "failed": "Failed",
     "cancel_requested": "Asked to stop",
     "cancelled": "Cancelled",
+    "imported": "Imported from the legacy system",
 }
 WHOLE_MONEY: Final = 100_000  # equity from which amounts are shown without cents
 POLLS: Final = ((1.5, "100ms"), (5.0, "250ms"))

@@ -54,14 +54,15 @@ def ctx_strip(backtest: Backtest, quote: str) -> list[Figure]:
     """The eight figures that matter first."""
     metrics: Metrics = (backtest.metadata_ or {}).get("metrics", {})
     year = f"{backtest.spec.get('annual_days', 365)} days a year"
-    start = backtest.spec["initial_cash"] * len(backtest.symbols)
+    cash = backtest.spec.get("initial_cash")  # legacy results have none
+    origin = f"{quote} from {compact(cash * len(backtest.symbols))}".strip() if cash else "cash not recorded"
     trades = backtest.trade_count or 0
     no_trades = "no closed trade" if not trades else ""
     costs = (metrics.get("fees") or 0) + (metrics.get("slippage") or 0)
     return [
         _figure("total_return", signed_percent(backtest.total_return_pct),
                 f"buy and hold {signed_percent(backtest.buy_and_hold_return_pct)}", backtest.total_return_pct),
-        _figure("final_equity", compact(backtest.final_equity), f"{quote} from {compact(start)}".strip()),
+        _figure("final_equity", compact(backtest.final_equity), origin),
         _figure("sharpe", number(backtest.sharpe), year),
         _figure("sortino", number(backtest.sortino), year),
         _figure("max_drawdown", percent(backtest.max_drawdown_pct), _days(metrics.get("max_drawdown_days"))),
@@ -146,6 +147,12 @@ def _reproducible(facts: Mapping[str, Any]) -> Check:
 def ctx_assumptions(backtest: Backtest, quote: str) -> list[tuple[str, str]]:
     """The rules behind the figures, in words."""
     spec, metrics = backtest.spec, (backtest.metadata_ or {}).get("metrics", {})
+    if "costs" not in spec:
+        return [
+            ("Run by", "the legacy system"),
+            ("Fill, costs, size", "not recorded"),
+            ("Bars and code", "not recorded"),
+        ]
     costs, exits = spec["costs"], spec["exits"]
     paid = (metrics.get("fees") or 0) + (metrics.get("slippage") or 0)
     facts = [

@@ -56,7 +56,11 @@ def _params(backtest: Backtest, catalog: Catalog) -> Facts:
 
 
 def _rules(spec: Mapping[str, Any]) -> Facts:
-    rules = [("First day", spec["start_date"]), ("Last day", spec["end_date"]), ("Time zone", spec["timezone"])]
+    rules = [
+        ("First day", spec["start_date"]),
+        ("Last day", spec["end_date"]),
+        ("Time zone", spec.get("timezone", MISSING)),
+    ]
     for path, field in SPEC_FIELDS.items():
         group, _, name = path.rpartition(".")
         value = (spec.get(group, {}) if group else spec).get(name)
