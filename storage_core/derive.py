@@ -29,7 +29,8 @@ Notes = dict[str, dict[str, Any]]
 def leave_out(name: str, table: pa.Table, constants: Mapping[str, float]) -> tuple[pa.Table, Notes]:
     """The table without the columns that its formulas give back, and the notes that `give_back` needs."""
     notes: Notes = {}
-    arrays = as_arrays(table)
+    inputs = {need for formula in FORMULAS[name].values() for need in formula.needs}
+    arrays = as_arrays(table.select([column for column in table.column_names if column in inputs]))
     for column, formula in FORMULAS[name].items():
         for values in _choices(formula, constants):
             odd = _odd_rows(table[column], formula, arrays, values)
