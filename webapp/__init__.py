@@ -8,6 +8,7 @@ from flask_openapi3 import Info, OpenAPI
 
 from storage_core.settings import Settings
 from webapp import api, assets, commands, errors, extensions, filters, login, pages, security, templating
+from webapp.api import limits
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,6 +28,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     security.init_app(app)
     assets.init_app(app, ROOT / "static")
     extensions.init_app(app)
+    limits.init_app(app)  # before the login, which the preflight of another site cannot have
     login.init_app(app)
     errors.init_app(app)
     filters.init_app(app)

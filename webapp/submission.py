@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from flask import current_app
 
-from engine.catalog import Catalog
+from engine.catalog import STRATEGIES, Catalog
 from engine.spec import BacktestSpec, parse_spec, spec_to_dict
 from storage_core import backtests
+from storage_core.already_run import ask as find_already_run
 from storage_core.bar_store import BarStore, Coverage
 from storage_core.errors import NoBars, StorageError
 from storage_core.models import Backtest
@@ -30,14 +32,26 @@ class BarsMissing(StorageError):
 
 
 def submit(raw: Mapping[str, object], *, owner: Person, source: str) -> Backtest:
-    """Check, insert, commit, send. Raises SpecErrors and BarsMissing, and then there is no row.
+    """Check, insert, commit, send. Raises SpecErrors and BarsMissing, and then there is no row."""
+    return enter(checked(raw, bar_store(), catalogue()), owner=owner, source=source)
+
+
+def enter(spec: BacktestSpec, *, owner: Person, source: str, task_id: UUID | None = None) -> Backtest:
+    """Insert a checked spec, commit, send. With a `task_id` that is there already: that backtest, and nothing else."""
+    session = db.session()
+    if task_id is not None and (known := session.get(Backtest, task_id)) is not None:
+        return known
+    made = backtests.create(session, spec=spec_to_dict(spec), owner_id=owner.id, source=source, task_id=task_id)
+    session.commit()
+    return dispatch(made)
+
+
+def dispatch(backtest: Backtest) -> Backtest:
+    """Send the message of a committed row.
 
     When the queue does not answer the row stays queued: the clock sends it as soon as it can.
     """
-    spec = checked(raw, bar_store(), catalogue())
     session = db.session()
-    backtest = backtests.create(session, spec=spec_to_dict(spec), owner_id=owner.id, source=source)
-    session.commit()
     from workers.queue import send_backtest  # with the queue's client, which a process that only reads never loads
 
     try:
@@ -48,6 +62,18 @@ def submit(raw: Mapping[str, object], *, owner: Person, source: str) -> Backtest
     backtests.mark_sent(session, [backtest.task_id])
     session.commit()
     return backtest
+
+
+def already_run(spec: BacktestSpec, *, by: Person) -> Backtest | None:
+    """The person's completed backtest that this spec would only repeat, or None."""
+    shipped = STRATEGIES.get(spec.strategy)
+    return find_already_run(
+        db.session(),
+        bar_store(),
+        spec_to_dict(spec),
+        signals=shipped.signals if shipped is not None else None,
+        owner_id=by.sees_owner,
+    )
 
 
 def checked(raw: Mapping[str, object], store: BarStore, catalog: Catalog) -> BacktestSpec:

@@ -1,97 +1,179 @@
-"""Submit, list, follow, cancel."""
+"""Find, follow, cancel, verify, annotate and delete backtests."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from flask import Response, abort, request, url_for
 
-from flask import Response, jsonify, url_for
-from flask_openapi3 import APIBlueprint, Tag
-from pydantic import BaseModel
-
-from engine.errors import SpecErrors
-from storage_core import backtests
-from storage_core.errors import NotCancellable
-from webapp.api.models import (
-    BacktestList,
-    BacktestPath,
-    BacktestRequest,
-    Detail,
-    ListQuery,
-    Problem,
-    Status,
-    Submitted,
-    Summary,
-)
+from storage_core import backtest_keeping, backtests
+from storage_core.errors import BacktestNotFound, BadFilter, NotCancellable, NotDeletable, NotRestorable, NotVerifiable
+from storage_core.models import Backtest
+from storage_core.verification import create_verification
+from webapp.api.answers import BacktestList, Deleted, Detail, Status, Submitted, Summary
+from webapp.api.blueprint import BACKTESTS, answers, blueprint, to_json
+from webapp.api.repeating import repeatable, reserved_id
+from webapp.api.requests import BacktestPath, Changes, ListQuery, Nothing
+from webapp.api.submit import accepted
 from webapp.extensions import db
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
 from webapp.problems import problem
-from webapp.submission import BarsMissing, submit
-
-ERRORS: Final[dict[str | int, Any]] = {400: Problem, 401: Problem, 403: Problem, 404: Problem, 422: Problem}
-
-blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="backtests")], abp_responses=ERRORS)
+from webapp.submission import dispatch
 
 
-@blueprint.post("/backtests/async", responses={202: Submitted})
-def submit_backtest(body: BacktestRequest) -> Response:
-    """Queue a backtest and answer at once."""
-    need_trader()
-    raw = {"timezone": person().timezone, **body.root}
-    try:
-        backtest = submit(raw, owner=person(), source="api")
-    except SpecErrors as error:
-        errors = [{"field": one.field, "message": str(one), "allowed": one.allowed} for one in error.errors]
-        return problem("invalid_spec", "The spec has problems; nothing was submitted.", errors=errors)
-    except BarsMissing as error:
-        errors = [
-            {"field": "symbols", "symbol": one.symbol, "message": str(one), "available": one.available}
-            for one in error.missing
-        ]
-        return problem("no_bars", f"{error}", errors=errors)
-    status_url = url_for("api.backtest_status", task_id=backtest.task_id)
-    response = _json(Submitted(task_id=backtest.task_id, status_url=status_url), 202)
-    response.headers["Location"] = status_url
-    return response
+@blueprint.get("/backtests", tags=[BACKTESTS], responses=answers({200: BacktestList}, 400, 422))
+def list_backtests(query: ListQuery) -> Response:
+    """Find backtests.
+
+    A page at a time, the newest first unless `sort` says otherwise. Follow `Link: rel="next"`, or send `older` as
+    `after`; a cursor is good only with the `sort` it was made for.
+    """
+    found = backtests.list_page(
+        db.session(),
+        owner_id=person().sees_owner,
+        after=query.after,
+        before=query.before,
+        size=query.size,
+        filters=query.filters(),
+        sort=query.sort,
+    )
+    rows = [Summary.model_validate(row) for row in found.rows]
+    links = {"next": {"after": found.older}, "prev": {"before": found.newer}}
+    answer = BacktestList(backtests=rows, newer=found.newer, older=found.older)
+    return to_json(answer, headers=link_header(links))
 
 
-@blueprint.get("/backtests/async/<uuid:task_id>/status", responses={200: Status})
-def backtest_status(path: BacktestPath) -> Response:
-    """How far it is."""
-    return _json(Status.of(visible_backtest(path.task_id)))
+@blueprint.get("/backtests/<uuid:task_id>", tags=[BACKTESTS], responses=answers({200: Detail}, 404, 422))
+def get_backtest(path: BacktestPath, query: Nothing) -> Response:
+    """Read a backtest with its spec and everything that was measured."""
+    return to_json(Detail.of(visible_backtest(path.task_id)))
 
 
-@blueprint.post("/backtests/<uuid:task_id>/cancel", responses={202: Status, 409: Problem})
-def cancel_backtest(path: BacktestPath) -> Response:
-    """Stop it: at once while it waits, within moments while it runs; 409 when it has ended."""
+@blueprint.get("/backtests/async/<uuid:task_id>/status", tags=[BACKTESTS], responses=answers({200: Status}, 404, 422))
+def backtest_status(path: BacktestPath, query: Nothing) -> Response:
+    """Ask how far a backtest is."""
+    return to_json(Status.model_validate(visible_backtest(path.task_id)))
+
+
+@blueprint.post("/backtests/<uuid:task_id>/cancel", tags=[BACKTESTS], responses=answers({202: Status}, 404, 409, 422))
+@repeatable
+def cancel_backtest(path: BacktestPath, query: Nothing) -> Response:
+    """Stop a backtest.
+
+    At once while it waits, within moments while it runs; 409 when it has ended.
+    """
     need_trader()
     visible_backtest(path.task_id)
     try:
         row = backtests.cancel(db.session(), path.task_id, by=person().name)
     except NotCancellable as error:
         db.session.rollback()
-        return problem("not_cancellable", str(error))
+        return problem("not_cancellable", f"{error}")
     db.session.commit()
-    return _json(Status.of(row), 202)
+    return to_json(Status.model_validate(row), 202)
 
 
-@blueprint.get("/backtests", responses={200: BacktestList})
-def list_backtests(query: ListQuery) -> Response:
-    """Your backtests, newest first, a page at a time."""
-    found = backtests.list_page(
-        db.session(), owner_id=person().sees_owner, after=query.after, before=query.before, size=query.size
+@blueprint.post(
+    "/backtests/<uuid:task_id>/verify", tags=[BACKTESTS], responses=answers({202: Submitted}, 404, 409, 422)
+)
+@repeatable
+def verify_backtest(path: BacktestPath, query: Nothing) -> Response:
+    """Run a backtest again and compare, bit for bit.
+
+    Queues a new backtest of the same spec; when it has completed, `metadata.verification` of the new one says what
+    was found.
+    """
+    need_trader()
+    original = visible_backtest(path.task_id)
+    new_id = reserved_id()
+    if new_id is not None and (known := db.session.get(Backtest, new_id)) is not None:
+        return accepted(known)
+    try:
+        made = create_verification(db.session(), original.task_id, owner_id=person().id, new_id=new_id)
+    except NotVerifiable as error:
+        db.session.rollback()
+        return problem("not_verifiable", f"{error}")
+    db.session.commit()
+    return accepted(dispatch(made))
+
+
+@blueprint.patch(
+    "/backtests/<uuid:task_id>", tags=[BACKTESTS], responses=answers({200: Detail}, 400, 404, 413, 415, 422)
+)
+def change_backtest(path: BacktestPath, query: Nothing, body: Changes) -> Response:
+    """Note, tag or pin a backtest."""
+    need_trader()
+    _own(visible_backtest(path.task_id))
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    try:
+        row = backtest_keeping.annotate(db.session(), path.task_id, **given)
+    except BadFilter as error:
+        db.session.rollback()
+        one = {"field": error.field, "message": f"{error}", "allowed": error.allowed}
+        return problem("invalid_request", f"{error}", errors=[one])
+    db.session.commit()
+    return to_json(Detail.of(row))
+
+
+@blueprint.delete("/backtests/<uuid:task_id>", tags=[BACKTESTS], responses=answers({200: Deleted}, 404, 409, 422))
+def delete_backtest(path: BacktestPath, query: Nothing) -> Response:
+    """Delete a backtest; for a week it can be restored."""
+    need_trader()
+    _own(visible_backtest(path.task_id))
+    try:
+        backtest_keeping.delete(db.session(), path.task_id, by=person().name)
+    except NotDeletable as error:
+        db.session.rollback()
+        return problem("not_deletable", f"{error}")
+    db.session.commit()
+    gone = backtests.get(db.session(), path.task_id).deleted_at
+    if gone is None:
+        raise BacktestNotFound(path.task_id)
+    answer = Deleted(
+        task_id=path.task_id,
+        deleted_at=gone,
+        restore_url=url_for("api.restore_backtest", task_id=path.task_id),
+        restore_until=gone + backtest_keeping.UNDO_FOR,
     )
-    rows = [Summary.model_validate(row, from_attributes=True) for row in found.rows]
-    return _json(BacktestList(backtests=rows, newer=found.newer, older=found.older))
+    return to_json(answer)
 
 
-@blueprint.get("/backtests/<uuid:task_id>", responses={200: Detail})
-def get_backtest(path: BacktestPath) -> Response:
-    """One backtest with its spec and all metrics."""
-    return _json(Detail.model_validate(visible_backtest(path.task_id), from_attributes=True))
+@blueprint.post("/backtests/<uuid:task_id>/restore", tags=[BACKTESTS], responses=answers({200: Detail}, 404, 409, 422))
+@repeatable
+def restore_backtest(path: BacktestPath, query: Nothing) -> Response:
+    """Take a deletion back; again is harmless."""
+    need_trader()
+    row = backtests.get(db.session(), path.task_id)
+    if not person().sees(row):
+        raise BacktestNotFound(path.task_id)
+    _own(row)
+    try:
+        backtest_keeping.restore(db.session(), path.task_id, by=person().name)
+    except NotRestorable as error:
+        db.session.rollback()
+        return problem("not_restorable", f"{error}")
+    db.session.commit()
+    return to_json(Detail.of(backtests.get(db.session(), path.task_id)))
 
 
-def _json(model: BaseModel, status: int = 200) -> Response:
-    response = jsonify(model.model_dump(mode="json"))
-    response.status_code = status
-    return response
+def link_header(links: dict[str, dict[str, object]]) -> dict[str, str]:
+    """RFC 8288: this address with another page's parameters; pages that are not there are left out."""
+    parts = []
+    for name, changes in links.items():
+        if None in changes.values():
+            continue
+        kept = [(key, value) for key, value in request.args.items(multi=True) if key not in ("after", "before")]
+        address = url_for(str(request.endpoint), **(request.view_args or {}), **_grouped(kept), **changes)
+        parts.append(f'<{address}>; rel="{name}"')
+    return {"Link": ", ".join(parts)} if parts else {}
+
+
+def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name, value in pairs:
+        grouped.setdefault(name, []).append(value)
+    return grouped
+
+
+def _own(backtest: Backtest) -> None:
+    if not person().owns(backtest):
+        abort(403, "Only its owner, or an admin, may change this backtest.")

@@ -3,52 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
-from flask import Response, jsonify
-from flask import current_app as app
-from flask_openapi3 import APIBlueprint, Tag
+from flask import Response
 
-from engine.catalog import StrategySpec
+from engine.catalog import STRATEGIES, StrategySpec
+from webapp.api.answers import CoverageInfo, Inventory, StrategyInfo, StrategyList
+from webapp.api.blueprint import CATALOGUE, answers, blueprint, to_json
+from webapp.api.requests import Nothing, param_schema
 from webapp.catalog import catalogue
 from webapp.extensions import bar_store
 
-blueprint = APIBlueprint("catalogue", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="catalogue")])
+
+@blueprint.get("/strategies", tags=[CATALOGUE], responses=answers({200: StrategyList}, 422))
+def strategies(query: Nothing) -> Response:
+    """List the strategies, shipped and your own, with their params and limits."""
+    return to_json(StrategyList(strategies=[_strategy(one) for one in catalogue().values()]))
 
 
-@blueprint.get("/strategies")
-def strategies() -> Response:
-    """Every strategy with its params and their limits."""
-    return jsonify({"strategies": [_strategy(one) for one in catalogue().values()]})
+@blueprint.get("/data", tags=[CATALOGUE], responses=answers({200: Inventory}, 422))
+def data(query: Nothing) -> Response:
+    """List the stored bars: symbols, timeframes and their ranges."""
+    return to_json(Inventory(data=[CoverageInfo.model_validate(one) for one in bar_store().inventory()]))
 
 
-@blueprint.get("/data")
-def data() -> Response:
-    """Every symbol and timeframe that is stored, with its range."""
-    inventory = [
-        {
-            "symbol": one.symbol,
-            "timeframe": one.timeframe,
-            "rows": one.rows,
-            "first": one.first.isoformat(),
-            "last": one.last.isoformat(),
-            "bytes": one.bytes,
-        }
-        for one in bar_store().inventory()
-    ]
-    return jsonify({"data": inventory})
-
-
-@blueprint.get("/openapi.json", doc_ui=False)
-def openapi() -> Response:
-    """This API's own description."""
-    return jsonify(app.api_doc)  # type: ignore[attr-defined]
-
-
-def _strategy(strategy: StrategySpec) -> dict[str, Any]:
-    return {
-        "name": strategy.name,
-        "label": strategy.label,
-        "help": strategy.help,
-        "params": [asdict(param) for param in strategy.params],
+def _strategy(strategy: StrategySpec) -> StrategyInfo:
+    schema = {
+        "type": "object",
+        "properties": {param.name: param_schema(param) for param in strategy.params},
+        "additionalProperties": False,
     }
+    params = [{**asdict(param), "choices": list(param.choices)} for param in strategy.params]
+    return StrategyInfo(
+        name=strategy.name,
+        label=strategy.label,
+        help=strategy.help,
+        own=strategy.name not in STRATEGIES,
+        params=params,
+        params_schema=schema,
+    )
