@@ -3,6 +3,7 @@
 import os
 import sys
 
+import click
 import pytest
 from sqlalchemy import select
 
@@ -10,6 +11,7 @@ from storage_core.accounts import verify_password
 from storage_core.db import session_scope
 from storage_core.models import User
 from tests.webapp.conftest import PASSWORD
+from webapp.commands import COMMANDS
 
 
 def test_the_link_opens_the_set_up_page_until_there_is_an_account(app, visitor, engine):
@@ -62,3 +64,13 @@ def test_up_becomes_the_supervisor(app, monkeypatch):
 def test_each_command_explains_itself(app):
     for name in ("up", "setup-link", "create-user"):
         assert app.test_cli_runner().invoke(args=[name, "--help"]).exit_code == 0
+
+
+def test_every_command_loads_under_its_own_name(app):
+    context = click.Context(app.cli)
+    for name in COMMANDS:
+        command = app.cli.get_command(context, name)
+        assert command.name == name
+        assert command.help, f"{name} has no help"
+    assert set(COMMANDS) <= set(app.cli.list_commands(context))
+    assert app.cli.get_command(context, "no-such-command") is None
