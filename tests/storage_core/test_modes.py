@@ -1,7 +1,9 @@
 """Storage modes: each writes what it says, any reads what any other wrote, and a switch under load loses nothing."""
 
 import json
+import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -26,13 +28,14 @@ from storage_core.reconcile import reconcile
 from storage_core.result_store import TABLES, ResultTables
 from storage_core.schemas import SCHEMAS
 from storage_core.settings import Settings
-from tests.storage_core.crashing import started
+from tests.storage_core.crashing import MORE_TABLES, started
 from tests.storage_core.examples import METADATA, METRICS, claimed, kinds, many_claimed, row, same_bits, tables
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 EVERY = pytest.mark.parametrize("mode", MODES)
 JSON_FILES = ["manifest.json", "result.json"]
 PARQUET_FILES = sorted(f"{name}.parquet" for name in TABLES)
+KILLS = 25
 TWO = ("KRW-BTC", "KRW-ETH")
 
 
@@ -322,6 +325,33 @@ def test_killed_after_a_step(engine: Engine, settings: Settings, mode: str, step
     assert_read_back(other, stored, made)
     again = reconcile(engine, other, now=later, deep=True)
     assert (again.changed, again.damaged, again.busy) == (False, {}, [])
+
+
+@SQLITE
+@pytest.mark.parametrize("mode", [DUAL_WRITE, JSON_ONLY])
+def test_killed_at_any_moment(engine: Engine, settings: Settings, mode: str) -> None:
+    """Whatever was acknowledged is whole, and what the kill left is adopted or removed."""
+    settings, moments, longest = in_mode(settings, mode), random.Random(), 0.0  # noqa: S311
+    claims = many_claimed(engine, 2 * KILLS)
+    for kill in range(KILLS):
+        started_at = time.perf_counter()
+        worker = started(settings, *claims[2 * kill : 2 * kill + 2])
+        if kill:
+            time.sleep(moments.uniform(0, longest))
+            worker.kill()
+        worker.join()
+        worker.close()
+        longest = longest or time.perf_counter() - started_at
+    report = reconcile(engine, settings, now=utc_now() + timedelta(minutes=1))
+    assert (report.damaged, report.trashed) == ({}, {})
+    completed = [stored for claim in claims if (stored := row(engine, claim.task_id)).status == "completed"]
+    assert len(completed) >= 2
+    for stored in completed:
+        assert stored.stores == modes.named(MODES[mode])
+        assert_read_back(settings, stored, MORE_TABLES)
+    kept = sorted(path.name for path in (settings.results_dir / "backtests").iterdir())
+    assert kept == sorted(str(stored.task_id) for stored in completed)
+    assert list((settings.results_dir / ".staging").iterdir()) == []
 
 
 def test_switching_while_workers_save_loses_nothing(engine: Engine, settings: Settings) -> None:
