@@ -28,7 +28,7 @@ def test_every_page_but_the_open_ones_wants_a_login(app, visitor):
             pass
         if endpoint in OPEN_ENDPOINTS:
             assert answer.status_code in (200, 403), address
-        elif address.startswith(("/api/", "/charts/")):
+        elif address.startswith(("/api/v1/", "/charts/")):
             assert (answer.status_code, answer.mimetype) == (401, "application/problem+json"), address
         else:
             assert answer.status_code == 303, address

@@ -7,7 +7,7 @@ from flask import Flask
 
 def init_app(app: Flask) -> None:
     """Register every page."""
-    from webapp.pages import account, accounts, backtest, backtests, charts, health, home, new_backtest
+    from webapp.pages import account, accounts, api_docs, backtest, backtests, charts, health, home, new_backtest
 
-    for module in (account, accounts, backtest, backtests, charts, health, home, new_backtest):
+    for module in (account, accounts, api_docs, backtest, backtests, charts, health, home, new_backtest):
         app.register_blueprint(module.blueprint)
