@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import uuid
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Context
 from click.testing import Result
 from flask import Flask
 from sqlalchemy import Engine, select, update
@@ -21,6 +23,7 @@ from storage_core.settings import Settings
 from tests.storage_core.examples import queued, row
 from tests.storage_core.sound import saved, sound_tables
 
+ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "reconcile-results", "verify-results", "cleanup-results", "undelete-results", "storage-stats", "export-results",
     "benchmark-storage",
@@ -256,3 +259,26 @@ def test_a_database_without_its_table_is_a_sentence(terminal: Terminal) -> None:
     with terminal.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE backtest_results RENAME TO elsewhere")
     assert "the database says: no such table" in terminal.run("storage-stats", status=1).output
+
+
+@on_sqlite
+def test_the_page_about_the_store_names_commands_options_and_tests_that_exist(terminal: Terminal) -> None:
+    page = (ROOT / "docs" / "storage.md").read_text("utf-8")
+    group = terminal.app.cli
+    context = Context(group)
+    commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    for name in set(re.findall(r"flask ([a-z]+-[a-z-]+)", page)):
+        assert name in commands, name
+    known = {option for command in commands.values() for param in command.params for option in param.opts}
+    known |= {option for command in commands.values() for param in command.params for option in param.secondary_opts}
+    for option in set(re.findall(r"`?(?<![\w-])(--[a-z][a-z-]+)", page)):
+        assert option in {*known, "--help"}, option
+    named = re.findall(r"`(?:(test_\w+\.py)::)?(test_\w+)`", page)
+    file = ""
+    for where, test in named:
+        file = where or file
+        text = (ROOT / "tests" / "storage_core" / file).read_text("utf-8")
+        assert f"\ndef {test}(" in text, f"{file}::{test}"
+    assert len(named) >= 10
+    for command in COMMANDS:
+        assert f"flask {command}" in page
