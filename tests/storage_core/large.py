@@ -58,7 +58,7 @@ def _signals(count: int, random: np.random.Generator) -> pa.Table:
         "hold_bars": held,
         "fee_amount": fees,
         "slippage_amount": np.zeros(count),
-        "exit_timestamp": _times(entered + held * MINUTE),
+        "exit_timestamp": _times(entered + held.astype(np.int64) * MINUTE),
         "pnl": pnl,
         "mae_pct": random.normal(size=count),
         "mfe_pct": random.normal(size=count),
