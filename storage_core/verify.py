@@ -109,7 +109,8 @@ def check(root: ResultRoot, row: Backtest, report: Report | None = None) -> Iter
     from storage_core.verify_contents import disagreements
 
     for name, problem in disagreements(row, counts):
-        yield Finding(row.task_id, root.called(folder, f"{name}.parquet"), problem)
+        file = modes.file_name("result" if row.stores == modes.JSON else name)
+        yield Finding(row.task_id, root.called(folder, file), problem)
 
 
 def _manifest_problems(root: ResultRoot, folder: ResultFolder, row: Backtest, noted: Files) -> Iterator[str]:
@@ -140,6 +141,8 @@ def _file_problems(
                 yield changed
             elif name in modes.FILES[modes.PARQUET]:
                 yield from _content_problems(path, row, facts, counts, report)
+            elif name == "result" and row.stores == modes.JSON:
+                yield from _json_problems(path, row, facts, counts, report)
     except FileNotFoundError:
         yield "it does not exist"
     except OSError as error:
@@ -170,6 +173,24 @@ def _content_problems(
             yield f"it has {table.num_rows:,} rows, {facts['rows']:,} were stored"
         yield from verify_contents.problems(path.stem, table, row, notes=notes, facts=facts)
         counts[path.stem] = verify_contents.counts_of(path.stem, table)
+
+
+def _json_problems(
+    path: Path, row: Backtest, facts: Mapping[str, Any], counts: dict[str, Counts], report: Report
+) -> Iterator[str]:
+    """What is wrong with the tables of a result that is kept as JSON only."""
+    from storage_core import json_read, verify_contents
+
+    for name in modes.FILES[modes.PARQUET]:
+        try:
+            table = json_read.read(path, name, sha256=facts["sha256"])
+        except (ResultDamaged, UnknownSchema) as error:
+            yield f"{name} cannot be read: {error}"
+            continue
+        report.rows += table.num_rows
+        for problem in verify_contents.problems(name, table, row, notes={}, facts={}):
+            yield f"{name}: {problem}"
+        counts[name] = verify_contents.counts_of(name, table)
 
 
 def _is_gone(engine: Engine, row: Backtest) -> bool:

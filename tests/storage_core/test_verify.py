@@ -287,6 +287,23 @@ def test_migrated_legacy_results_are_sound(engine: Engine, settings: Settings, t
     assert report.results >= 5
 
 
+@pytest.mark.parametrize(("mode", "files"), [("json-only", 2), ("dual-write", 5)])
+def test_results_that_are_kept_as_json(engine: Engine, settings: Settings, mode: str, files: int) -> None:
+    keeping = replace(settings, result_storage_mode=mode)
+    task_id = saved(engine, keeping, symbols=["KRW-BTC", "KRW-ETH"])
+    report = verified(engine, keeping)
+    assert (report.findings, report.files, report.rows) == ([], files, 2 * 221)
+    saved(engine, keeping, sound_tables(change=off("pnl", rows=3)))
+    found = verified(engine, keeping).findings
+    assert {"pnl does not come out in 3 rows" in finding.problem for finding in found} >= {True}
+    place = folder(engine, keeping, task_id)
+    for name in ("result.json", "manifest.json", "metadata.json"):
+        before = (place / name).read_bytes()
+        (place / name).write_bytes(before[:40] + bytes([before[40] ^ 4]) + before[41:])
+        assert only(verified(engine, keeping, task_ids=(task_id,))).path == str(place / name)
+        (place / name).write_bytes(before)
+
+
 @SQLITE
 @pytest.mark.parametrize("server", ["moto", "rclone"])
 def test_objects_in_s3_are_read_past_the_cache(engine: Engine, settings: Settings, server: str) -> None:
