@@ -4,7 +4,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -13,12 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import structlog
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from storage_core import backtests, json_read, legacy_document, modes, result_files, result_store
+from storage_core import backtests, json_read, legacy_document, modes, result_files, result_sides, result_store
 from storage_core.backtests import Claim
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import BadTables, DiskProblem, ResultDamaged, ResultMissing, SettingsError, UnknownSchema
@@ -37,6 +38,17 @@ JSON_FILES = ["manifest.json", "result.json"]
 PARQUET_FILES = sorted(f"{name}.parquet" for name in TABLES)
 KILLS = 25
 TWO = ("KRW-BTC", "KRW-ETH")
+
+
+Logged = list[MutableMapping[str, Any]]
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Logged]:
+    """What the storage logs, whatever another test has configured."""
+    with structlog.testing.capture_logs() as entries:
+        monkeypatch.setattr(result_sides, "log", structlog.get_logger("storage"))
+        yield entries
 
 
 def in_mode(settings: Settings, mode: str, **changes: Any) -> Settings:
@@ -204,9 +216,7 @@ def test_the_compression(engine: Engine, settings: Settings, compression: str) -
 
 
 @SQLITE
-def test_parquet_is_preferred_and_json_stands_in(
-    engine: Engine, settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_parquet_is_preferred_and_json_stands_in(engine: Engine, settings: Settings, logged: Logged) -> None:
     settings, made = in_mode(settings, DUAL_WRITE), tables(200, symbols=TWO)
     stored = saved(engine, settings, made)
     folder = folder_of(settings, stored)
@@ -215,7 +225,9 @@ def test_parquet_is_preferred_and_json_stands_in(
     (folder / "aside").rename(folder / "result.json")
     (folder / "symbol_signals.parquet").write_bytes(b"PAR1, but not for long")
     (folder / "performance_curve.parquet").unlink()
+    assert logged == []
     assert_read_back(settings, stored, made)
+    assert [entry["log_level"] for entry in logged] == ["error", "error"]
     assert stored.task_id in reconcile(engine, settings).damaged, "read all the same, but never hidden"
     flip(folder / "result.json", at=500)
     with pytest.raises(ResultDamaged, match=r"result\.json"):
@@ -264,13 +276,13 @@ def in_the_way(settings: Settings, claim: Claim, name: str) -> Callable[[str], N
 
 @pytest.mark.parametrize("name", TABLES)
 def test_dual_write_outlives_a_failing_parquet_side(
-    engine: Engine, settings: Settings, caplog: pytest.LogCaptureFixture, name: str
+    engine: Engine, settings: Settings, logged: Logged, name: str
 ) -> None:
     settings, made, claim = in_mode(settings, DUAL_WRITE), tables(200, symbols=TWO), claimed(engine)
-    with caplog.at_level("ERROR"):
-        result_store.save(
-            engine, settings, claim, made, metrics=METRICS, metadata=METADATA, on_step=in_the_way(settings, claim, name)
-        )
+    result_store.save(
+        engine, settings, claim, made, metrics=METRICS, metadata=METADATA, on_step=in_the_way(settings, claim, name)
+    )
+    assert [(entry["log_level"], entry["task_id"]) for entry in logged] == [("error", str(claim.task_id))]
     stored = row(engine, claim.task_id)
     assert (stored.status, stored.stores, stored.record_count) == ("completed", "json", 200)
     assert "No such file" in stored.metadata_["missing"]["parquet"]
