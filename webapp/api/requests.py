@@ -21,10 +21,10 @@ from webapp.api.values import PLAIN_TEXT, Boolean, Day, Instant, Number, Symbol,
 EXAMPLE: Final = {
     "strategy": "sma_cross",
     "params": {"fast": 10, "slow": 30},
-    "symbols": ["KRW-BTC"],
+    "symbols": ["USD-BTC"],
     "timeframe": "1h",
-    "start_date": "2024-01-01",
-    "end_date": "2024-06-30",
+    "start_date": "2018-03-01",
+    "end_date": "2018-12-31",
 }
 MOST_NAMED: Final = 20
 UNSET: Final[Any] = None  # of fields that may be left out; null itself is not taken
