@@ -30,7 +30,7 @@ from storage_core.models.backtest import SOURCES
 __all__ = [
     "MAX_ATTEMPTS", "Beat", "Claim", "Page", "add_event", "cancel", "claim", "claim_next", "completion", "counts",
     "create", "events", "fail", "finish", "get", "heartbeat", "list_page", "look", "mark_cancelled",
-    "mark_sent", "release", "requeue_lost", "revive", "set_progress", "waiting",
+    "mark_sent", "release", "requeue_lost", "revive", "set_progress",
 ]  # fmt: skip
 
 Beat: TypeAlias = Literal["ok", "cancel", "lost"]
@@ -297,25 +297,6 @@ def revive(session: Session, task_id: UUID, *, by: str, now: datetime | None = N
     changed = _change_all(session, (Backtest.task_id == task_id) & (Backtest.status == "failed"), fresh)
     add_events(session, changed, "retried", actor=by, now=now)
     return bool(changed)
-
-
-def waiting(
-    session: Session,
-    *,
-    older_than: timedelta = timedelta(seconds=10),
-    sent_again_after: timedelta = timedelta(minutes=5),
-    limit: int = 100,
-    now: datetime | None = None,
-) -> list[UUID]:
-    """Queued backtests to be sent again, oldest first: never marked as sent for `older_than`, or sent long ago.
-
-    Mark what you send with `mark_sent`; sending one twice is harmless, as `claim` lets only one through.
-    """
-    now = now or utc_now()
-    unsent = Backtest.sent_at.is_(None) & (Backtest.queued_at < now - older_than)
-    forgotten = Backtest.sent_at < now - max(sent_again_after, older_than)
-    overdue = select(Backtest.task_id).where(Backtest.status == "queued", unsent | forgotten)
-    return list(session.scalars(overdue.order_by(Backtest.queued_at, Backtest.task_id).limit(limit)))
 
 
 def mark_sent(session: Session, task_ids: Sequence[UUID], *, now: datetime | None = None) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from storage_core import backtests
 from storage_core.db import session_scope
 from storage_core.errors import BacktestNotFound, ClaimLost, NotCancellable
+from storage_core.fair_queue import in_line
 from storage_core.models import Backtest
 from tests.storage_core.examples import claimed, kinds, queued, row, spec
 
@@ -214,26 +215,28 @@ def test_lost_with_a_wish_to_stop_is_cancelled(engine: Engine) -> None:
     assert row(engine, claim.task_id).status == "cancelled"
 
 
-def test_waiting_names_what_must_be_sent_again(engine: Engine) -> None:
-    first, second, fresh = (queued(engine, now=NOON + timedelta(seconds=seconds)) for seconds in (0, 1, 8))
+def test_in_line_names_what_may_be_claimed_in_its_order(engine: Engine) -> None:
+    first, second = (queued(engine, now=NOON + timedelta(seconds=seconds)) for seconds in (0, 1))
     claimed(engine)
-    now = NOON + timedelta(seconds=12)
     with session_scope(engine) as session:
-        assert backtests.waiting(session, now=now) == [first, second]
-        assert backtests.waiting(session, now=now, limit=1) == [first]
-        backtests.mark_sent(session, [first], now=now)
-        backtests.mark_sent(session, [], now=now)
-        assert backtests.waiting(session, now=now) == [second]
-        later = now + timedelta(minutes=6)
-        assert backtests.waiting(session, now=later) == [first, second, fresh]
+        assert in_line(session, limit=10, now=NOON + timedelta(seconds=12)) == [first, second]
+        assert in_line(session, limit=1, now=NOON + timedelta(seconds=12)) == [first]
 
 
-def test_a_backoff_holds_the_message_back(engine: Engine) -> None:
+def test_a_backoff_holds_the_backtest_back(engine: Engine) -> None:
     claim = claimed(engine, now=NOON)
     with session_scope(engine) as session:
         backtests.release(session, claim, reason="busy", delay=timedelta(seconds=60), now=NOON)
-        assert backtests.waiting(session, now=NOON + timedelta(seconds=69)) == []
-        assert backtests.waiting(session, now=NOON + timedelta(seconds=71)) == [claim.task_id]
+        assert in_line(session, limit=10, now=NOON + timedelta(seconds=58)) == []
+        assert in_line(session, limit=10, now=NOON + timedelta(seconds=61)) == [claim.task_id]
+
+
+def test_sent_is_noted_of_queued_ones_only(engine: Engine) -> None:
+    waits, runs = queued(engine, now=NOON), claimed(engine, now=NOON).task_id
+    with session_scope(engine) as session:
+        backtests.mark_sent(session, [waits, runs], now=NOON)
+        backtests.mark_sent(session, [], now=NOON)
+    assert [row(engine, task_id).sent_at for task_id in (waits, runs)] == [NOON, None]
 
 
 def test_counts(engine: Engine) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 
 from engine.catalog import STRATEGIES
 from engine.spec import SPEC_FIELDS, parse_spec, spec_to_dict
-from storage_core import backtests
 from storage_core.db import session_scope
+from storage_core.fair_queue import in_line
 from storage_core.models import Backtest
 from tests.services import running_valkey
 from tests.webapp import results
@@ -135,7 +135,7 @@ def test_without_a_queue_the_backtest_waits_in_the_database(trader, bars, engine
     with session_scope(engine) as session:
         row = session.scalars(select(Backtest)).one()
         assert row.sent_at is None
-        assert backtests.waiting(session, older_than=row.created_at - row.created_at) == [row.task_id]
+        assert in_line(session, limit=10, now=row.queued_at) == [row.task_id]
     assert "waiting for a worker" in trader.get(answer.location).text
 
 
