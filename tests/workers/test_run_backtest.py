@@ -144,17 +144,20 @@ def test_a_successor_owns_the_row_when_the_first_worker_comes_back(runtime, monk
     """The first attempt sleeps so long that its backtest is taken back and finished by another worker."""
     task_id = queue(runtime)
     original = run_backtest.compute
+    successor = threading.Thread(target=run_backtest.run, args=(runtime, task_id))
 
     def slow_compute(*args):
         outcome = original(*args)
         with session_scope(runtime.engine) as session:
             assert backtests.requeue_lost(session, now=utc_now() + timedelta(minutes=1)) == [task_id]
         monkeypatch.undo()
-        run_backtest.run(runtime, task_id)  # the successor, from claim to commit
+        successor.start()
+        successor.join()  # the first attempt may be interrupted here: it has been told that it lost
         return outcome
 
     monkeypatch.setattr(run_backtest, "compute", slow_compute)
     run_backtest.run(runtime, task_id)
+    successor.join()
     done = row(runtime, task_id)
     assert (done.status, done.attempt) == ("completed", 2)
     assert kinds(runtime, task_id) == ["submitted", "claimed", "requeued", "claimed", "completed"]
