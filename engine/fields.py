@@ -70,7 +70,7 @@ SPEC_FIELDS: dict[str, ParamSpec] = {
     "exits.trailing_stop": ParamSpec(
         name="trailing_stop", type="float", default=None, minimum=0, exclusive_minimum=True, maximum=1, step=0.001,
         label="Trailing stop",
-        help="Fall from the highest price since entry, as a fraction of the entry price, at which a position is closed.",
+        help="Fall from the highest price since entry, as a fraction of the entry price, that closes a position.",
     ),
     "exits.stops_from": _choice(
         "stops_from", "entry_bar", ("entry_bar", "next_bar"), "Stops are live from",

@@ -50,7 +50,7 @@ class Sizing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exits:
-    """When a position ends besides exit signals; fractions of the entry price; trailing hangs on the best price since."""
+    """When a position ends besides exit signals; fractions of the entry price, trailing from the best price since."""
 
     hold_bars: int | None = None
     stop_loss: float | None = None
