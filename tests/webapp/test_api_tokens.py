@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from storage_core import api_tokens
+from storage_core import api_tokens, backtests
 from storage_core.db import session_scope
 from storage_core.models import ApiToken, User
 from tests.webapp import results
@@ -32,10 +32,24 @@ def test_a_token_needs_neither_a_session_nor_a_csrf_token(app, engine, users, to
     assert "Set-Cookie" not in answer.headers
 
 
-def test_a_session_still_needs_its_csrf_token(trader, engine, users):
+@pytest.mark.parametrize(
+    ("method", "address"),
+    [
+        ("POST", "/api/v1/backtests/{id}/cancel"),
+        ("PATCH", "/api/v1/backtests/{id}"),
+        ("DELETE", "/api/v1/backtests/{id}"),
+        ("POST", "/api/v1/backtests"),
+        ("POST", "/account/tokens"),
+    ],
+)
+def test_a_session_still_needs_its_csrf_token(trader, engine, users, method, address):
     task_id = results.queue(engine, owner_id=users["tom"])
-    answer = trader.client.post(f"/api/v1/backtests/{task_id}/cancel")
-    assert (answer.status_code, answer.json["code"]) == (400, "csrf_failed")
+    answer = trader.client.open(address.format(id=task_id), method=method, json={"note": "x"})
+    assert answer.status_code == 400
+    assert "too old or came from elsewhere" in answer.get_data(as_text=True)
+    with session_scope(engine) as session:
+        assert session.scalars(select(ApiToken)).all() == []
+        assert backtests.get(session, task_id).status == "queued"
 
 
 @pytest.mark.parametrize(
