@@ -52,6 +52,8 @@ class Filters:
         found += _one_of(Backtest.owner_id, () if self.owner_id is None else (self.owner_id,))
         found += _one_of(Backtest.strategy, self.strategies)
         found += _one_of(Backtest.status, [_inline(status) for status in self.statuses])
+        if self.statuses and "completed" not in self.statuses:
+            found.append(UNFINISHED)
         found += _one_of(Backtest.timeframe, self.timeframes)
         found += _one_of(Backtest.source, self.sources)
         if self.symbols:
@@ -86,6 +88,8 @@ def _inline(value: str) -> ColumnElement[str]:
 
 COMPLETED: ColumnElement[bool] = Backtest.status == _inline("completed")
 """Only completed rows have metrics; saying so lets the partial indexes be used."""
+UNFINISHED: ColumnElement[bool] = Backtest.status != _inline("completed")
+"""Said beside any other state: SQLite does not see by itself that the index of such rows can be used."""
 
 
 def _one_of(column: InstrumentedAttribute[object], values: Sequence[object]) -> list[ColumnElement[bool]]:

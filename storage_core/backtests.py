@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from storage_core import fair_queue
+from storage_core.backtest_filters import UNFINISHED
 from storage_core.backtest_list import Page, list_page
 from storage_core.db import utc_now
 from storage_core.errors import BacktestNotFound, ClaimLost, NotCancellable
@@ -256,7 +257,7 @@ def requeue_lost(
     worker_lost, and `on_failed` hears its attempt.
     """
     now = now or utc_now()
-    lost = and_(Backtest.status == "running", Backtest.heartbeat_at < now - silent_for)
+    lost = and_(UNFINISHED, Backtest.status == "running", Backtest.heartbeat_at < now - silent_for)
     silence = {"silent_for_seconds": silent_for.total_seconds()}
     cancelled = _change_all(session, lost & Backtest.cancel_requested_at.is_not(None), _cancelled(now))
     add_events(session, cancelled, "cancelled", actor="clock", detail=silence, now=now)
@@ -308,11 +309,9 @@ def mark_sent(session: Session, task_ids: Sequence[UUID], *, now: datetime | Non
 
 def counts(session: Session, *, statuses: Sequence[str] = ("queued", "running")) -> dict[str, int]:
     """How many backtests have each of `statuses`. The default ones are few and cheap to count at any size."""
-    rows = session.execute(
-        select(Backtest.status, func.count())
-        .where(Backtest.status.in_(statuses), Backtest.deleted_at.is_(None))
-        .group_by(Backtest.status)
-    )
+    wanted: list[ColumnElement[bool]] = [Backtest.status.in_(statuses), Backtest.deleted_at.is_(None)]
+    wanted += [] if "completed" in statuses else [UNFINISHED]
+    rows = session.execute(select(Backtest.status, func.count()).where(*wanted).group_by(Backtest.status))
     return dict.fromkeys(statuses, 0) | dict(rows.all())
 
 

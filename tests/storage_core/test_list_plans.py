@@ -10,8 +10,9 @@ from sqlalchemy import Engine, event, text
 
 from storage_core.backtest_filters import Filters
 from storage_core.backtest_list import list_page
-from storage_core.backtests import counts, requeue_lost, waiting
-from storage_core.db import make_engine, session_scope
+from storage_core.backtests import counts, requeue_lost
+from storage_core.db import make_engine, session_scope, utc_now
+from storage_core.fair_queue import in_line
 from storage_core.migrate import upgrade
 from tests.databases import fresh_postgresql_database
 
@@ -130,7 +131,7 @@ def test_a_deep_page_costs_what_the_first_costs(full: Engine) -> None:
 
 
 def test_the_clock_never_scans(full: Engine) -> None:
-    for ask in (counts, waiting, requeue_lost):
+    for ask in (counts, requeue_lost, lambda session: in_line(session, limit=100, now=utc_now())):
         assert_walks_an_index(plans(full, ask), blocks=200)
 
 

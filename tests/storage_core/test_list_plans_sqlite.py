@@ -1,0 +1,52 @@
+"""How SQLite walks the list and what the header and the clock ask all the time: along an index, never the table."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from storage_core.backtest_filters import Filters
+from storage_core.backtest_list import list_page
+from storage_core.backtests import counts, requeue_lost
+from storage_core.db import session_scope
+from tests.storage_core.examples import many_queued
+
+ASKED = {
+    "the header": counts,
+    "silent workers": requeue_lost,
+    "newest": list_page,
+    "failed": lambda session: list_page(session, filters=Filters(statuses=["failed"])),
+    "running and queued": lambda session: list_page(session, filters=Filters(statuses=["running", "queued"])),
+    "strategy": lambda session: list_page(session, filters=Filters(strategies=["sma_cross"], statuses=["completed"])),
+    "best": lambda session: list_page(session, sort="-sharpe"),
+    "note": lambda session: list_page(session, filters=Filters(text="rare")),
+    "pinned": lambda session: list_page(session, filters=Filters(pinned=True)),
+}
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Only SQLite; PostgreSQL's plans depend on the number of rows and have a file of their own."""
+    return sqlite_url
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_never_scans_the_table(engine: Engine, name: str) -> None:
+    many_queued(engine, 3)
+    found: list[str] = []
+
+    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith(("SELECT", "UPDATE")):
+            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            found.extend(step for *_, step in plan)
+
+    event.listen(engine, "before_cursor_execute", explain)
+    with session_scope(engine) as session:
+        ASKED[name](session)
+    event.remove(engine, "before_cursor_execute", explain)
+    steps = [step for step in found if "backtest_results" in step]
+    assert steps
+    for step in steps:
+        assert "USING INDEX" in step or "USING COVERING INDEX" in step, found
+    if name in ("the header", "silent workers", "failed", "running and queued"):
+        assert all("unfinished" in step or "turn" in step or "flow" in step for step in steps), found
