@@ -10,7 +10,7 @@ from flask import Flask, Response, current_app, jsonify
 from pydantic.json_schema import models_json_schema
 
 from webapp.api import answers, requests
-from webapp.api.blueprint import blueprint
+from webapp.api.blueprint import BACKTESTS, CATALOGUE, RESULTS, blueprint
 from webapp.problems import KINDS
 
 PROBLEM: Final = "#/components/schemas/Problem"
@@ -77,6 +77,8 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 def _completed(app: Flask, document: dict[str, Any]) -> dict[str, Any]:
     document["components"]["schemas"] = _schemas()
     _tidy(document)
+    order = [BACKTESTS.name, RESULTS.name, CATALOGUE.name]
+    document["tags"].sort(key=lambda tag: order.index(tag["name"]))
     document["components"]["securitySchemes"] = SECURITY
     document["components"]["headers"] = HEADERS
     document["security"] = [{"token": []}, {"session": []}]

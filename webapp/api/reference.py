@@ -108,13 +108,20 @@ def _kind(schema: dict[str, Any]) -> str:
     low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
     if low is not None or high is not None:
         above = "above " if "exclusiveMinimum" in schema else ""
-        words += f", {above}{low}" + ("" if high is None else f" to {high}")
+        words += f", {above}{_plain(low)}" + ("" if high is None else f" to {_plain(high)}")
     return _with_default(words, schema)
 
 
 def _with_default(words: str, schema: dict[str, Any]) -> str:
     default = schema.get("default")
-    return words if default in (None, "", []) else f"{words}, default {json.dumps(default).strip(chr(34))}"
+    return words if default in (None, "", []) else f"{words}, default {_plain(default)}"
+
+
+def _plain(value: object) -> str:
+    """A number with the digits it needs, text without quotes."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,.10g}"
+    return json.dumps(value).strip('"')
 
 
 def _answer(status: str, answer: dict[str, Any]) -> dict[str, str]:

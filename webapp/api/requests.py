@@ -185,14 +185,15 @@ def param_schema(param: ParamSpec) -> dict[str, Any]:
 def spec_schema() -> dict[str, Any]:
     """The request in JSON Schema."""
     symbol = {"type": "string", "pattern": "^[A-Z0-9]{1,15}-[A-Z0-9]{1,15}$"}
-    symbols = {"type": "array", "items": symbol, "minItems": 1, "maxItems": 200, "uniqueItems": True}
+    symbols: dict[str, Any] = {"type": "array", "items": symbol, "minItems": 1, "maxItems": 200, "uniqueItems": True}
+    symbols["description"] = "QUOTE-BASE, such as KRW-BTC; /api/v1/data lists what is stored."
     values = {"type": ["number", "string", "boolean", "null"]}
     zone = "Whose calendar days the dates are, such as Asia/Seoul; your account's by default."
     properties: dict[str, Any] = {
         "strategy": {"type": "string", "description": "One of /api/v1/strategies."},
         "params": {"type": "object", "description": "What is left out is default.", "additionalProperties": values},
         "symbols": symbols,
-        "start_date": {"type": "string", "format": "date"},
+        "start_date": {"type": "string", "format": "date", "description": "The first day."},
         "end_date": {"type": "string", "format": "date", "description": "The last day, included."},
         "timezone": {"type": "string", "description": zone},
     }
