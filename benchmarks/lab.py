@@ -45,7 +45,7 @@ class Lab:
             "SECRET_KEY": "for benchmarks only",
         }
         self.settings = Settings.from_env(environment)
-        self.environment = {**os.environ, **environment, "LOG_FORMAT": "json", "dramatiq_restart_delay": "500"}
+        self.environment = {**os.environ, **environment, "LOG_FORMAT": "json"}
         upgrade(self.settings.database_url)
         self.engine: Engine = make_engine(self.settings.database_url)
         self.broker = make_broker(self.settings.broker_url)

@@ -4,6 +4,7 @@ import threading
 import time
 
 import dramatiq
+import dramatiq.worker
 import structlog
 
 from storage_core.logs import configure_logs
@@ -13,6 +14,8 @@ from workers.queue import make_broker
 from workers.runtime import Runtime, set_runtime
 
 log = structlog.get_logger("worker")
+
+RECONNECT_SECONDS = 0.5
 
 
 class Lifecycle(dramatiq.Middleware):
@@ -58,5 +61,8 @@ def boot() -> None:
     broker = make_broker(settings.broker_url)
     broker.add_middleware(Lifecycle())
     dramatiq.set_broker(broker)
+    # After a restart of the queue server dramatiq waits 3 s to fetch and 5 s to acknowledge; constants of its module.
+    dramatiq.worker.CONSUMER_RESTART_DELAY_SECS = RECONNECT_SECONDS
+    dramatiq.worker.POST_PROCESS_MESSAGE_RETRY_DELAY_SECS = RECONNECT_SECONDS  # type: ignore[assignment]
     set_runtime(Runtime(settings, broker))
     import workers.actors  # noqa: F401  declares the actors on the broker just set
