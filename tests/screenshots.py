@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
             page = browser.new_page(base_url=product.url)
             sign_up(page, product)
             results = [submit(page, strategy, values) for strategy, values in BACKTESTS]
-            take_all(browser, page, folder, results[0])
+            take_all(browser, page, folder, results[-1])
             browser.close()
         finally:
             product.stop()
