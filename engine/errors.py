@@ -75,3 +75,17 @@ class Cancelled(EngineError):
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+class EquityOverflow(EngineError):
+    """All-in trades on bars that always win grow beyond what a number can hold: the equity means nothing any more."""
+
+    def __init__(self, bar: int) -> None:
+        super().__init__(bar)
+        self.bar = bar
+
+    def __str__(self) -> str:
+        return (
+            f"the equity had grown beyond any meaning by bar {self.bar}; such bars cannot be real, "
+            "or size the positions by fixed_notional or fixed_quantity"
+        )

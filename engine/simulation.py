@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from engine.bars import Bars, validate_bars
 from engine.catalog import STRATEGIES, Catalog, get_strategy
+from engine.errors import EquityOverflow
 from engine.kernels.orders import begin
 from engine.kernels.records import ENTER, ENTER_SHORT, EXIT_REASONS, STATE, TRADE, Curve, Prices, Records
 from engine.kernels.step import run_chunk, value_open
@@ -22,6 +23,7 @@ from engine.wishes import WishSource
 __all__ = ["CHUNK_BARS", "EXIT_REASONS", "Signals", "Simulation", "Trades", "simulate"]
 
 CHUNK_BARS = 65_536
+MOST_EQUITY = 1e150  # its square, which the metrics take, is still a number
 
 OnChunk = Callable[[int, int], None]
 
@@ -75,7 +77,7 @@ def simulate(
 
     `on_chunk(done_bars, total_bars)` is called after every chunk of `chunk_bars` bars; what it raises stops the run.
     Raises BarsError for bars that cannot be traded on, SpecError for an unknown strategy, StrategyError when its
-    signals break their contract.
+    signals break their contract, EquityOverflow when the equity leaves 1e150.
     """
     bars = validate_bars(bars)
     source = WishSource(get_strategy(spec.strategy, strategies), bars, spec.params)
@@ -86,6 +88,8 @@ def simulate(
         stop = min(start + chunk_bars, len(bars))
         wishes[start:stop] = source.wishes(start, stop)
         run.advance(rules_of(spec, source.hold_bars), start, wishes[start:stop], _cut(curve, start, stop))
+        if not abs(curve.equity[stop - 1]) < MOST_EQUITY:
+            raise EquityOverflow(stop - 1)
         if on_chunk is not None:
             on_chunk(stop, len(bars))
     value_open(run.state, run.log, len(bars) - 1, float(bars.close[-1]))

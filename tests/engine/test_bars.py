@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from engine.bars import Bars, validate_bars
-from engine.errors import BarsError
+from engine.errors import BarsError, EquityOverflow
 from engine.metrics import summarise, summarise_symbol
 from engine.portfolio import combine
 from engine.simulation import simulate
-from engine.spec import Exits
+from engine.spec import Exits, parse_spec
 from tests.engine.made import bars_of, flat_bars, random_bars, spec_of
 
 
@@ -108,3 +108,29 @@ def test_a_short_that_loses_more_than_everything_has_no_nan_either():
     run = check_all_finite(bars, "sma_cross", params={"fast": 1, "slow": 2}, direction="both")
     assert run.final_equity < 0
     assert run.unfilled_orders > 0  # nothing left to trade with
+
+
+def test_bars_on_which_every_trade_wins_end_with_a_sentence_and_not_with_infinity():
+    count = 200_000
+    close = 100 + 10 * np.sin(np.arange(count) / 9)
+    open_ = np.concatenate([close[:1], close[:-1]])
+    bars = Bars(
+        timestamp=np.arange(count, dtype=np.int64) * 60_000_000,
+        open=open_,
+        high=np.maximum(open_, close) + 0.5,
+        low=np.minimum(open_, close) - 0.5,
+        close=close,
+        volume=np.ones(count),
+    )
+    spec = parse_spec(
+        {
+            "strategy": "volume_zone_breakout",
+            "symbols": ["USD-BTC"],
+            "timeframe": "1m",
+            "start_date": "2024-01-01",
+            "end_date": "2024-06-01",
+            "costs": {"fee_rate": 0, "slippage_rate": 0},
+        }
+    )
+    with pytest.raises(EquityOverflow, match="fixed_notional"):
+        simulate(bars, spec)
