@@ -66,17 +66,6 @@ class StrategyError(EngineError):
         return f"strategy {self.strategy!r}: {self.problem}"
 
 
-class Cancelled(EngineError):
-    """Raised by the owner of `on_chunk` to stop a run; the engine itself never raises it."""
-
-    permanent = False
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 class EquityOverflow(EngineError):
     """All-in trades on bars that always win grow beyond what a number can hold: the equity means nothing any more."""
 
