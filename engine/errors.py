@@ -78,3 +78,8 @@ class EquityOverflow(EngineError):
             f"the equity had grown beyond any meaning by bar {self.bar}; such bars cannot be real, "
             "or size the positions by fixed_notional or fixed_quantity"
         )
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
