@@ -60,6 +60,7 @@ def runtime(settings, million, tmp_path):
 
 def queue_million(runtime, strategy="sma_cross", params=None):
     raw = {"symbols": ["USD-BTC"], "timeframe": "1m", "start_date": "2024-01-01", "end_date": "2026-12-31"}
+    raw["sizing"] = {"kind": "fixed_notional", "value": 100}  # all-in on such waves outgrows what a number can hold
     spec = spec_to_dict(parse_spec({**raw, "strategy": strategy, "params": params or {}}, runtime.catalog()))
     with session_scope(runtime.engine) as session:
         return backtests.create(session, spec=spec, owner_id=None, source="web").task_id
