@@ -10,6 +10,7 @@ from flask_login import current_user
 from jinja2 import StrictUndefined
 
 from storage_core import backtests
+from webapp.catalog import broken_strategies, own_strategies
 from webapp.extensions import db, settings
 
 HTMX_CONFIG: Final = json.dumps(
@@ -50,4 +51,10 @@ def init_app(app: Flask) -> None:
 
     @app.context_processor
     def common() -> dict[str, Any]:
-        return {"htmx_config": HTMX_CONFIG, "zone": zone(), "queue_counts": queue_counts}
+        return {
+            "htmx_config": HTMX_CONFIG,
+            "zone": zone(),
+            "queue_counts": queue_counts,
+            "own_strategies": own_strategies,
+            "broken_strategies": broken_strategies,
+        }

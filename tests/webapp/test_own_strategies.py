@@ -41,11 +41,18 @@ def test_it_has_its_fields_and_its_limits(trader, bars, listed, engine):
         assert session.scalars(select(Backtest)).one().params == {"depth": 4, "mood": "bold"}
     assert "Dip buyer on KRW-BTC" in trader.get(place).text
     assert "4, bold" in trader.get("/backtests").text
-    names = [one["name"] for one in trader.json("/api/v1/strategies").json["strategies"]]
-    assert "dip" in names
+    dip = next(one for one in trader.json("/api/v1/strategies").json["strategies"] if one["name"] == "dip")
+    assert (dip["own"], dip["source"], dip["sha256"]) == (True, "strategies/dip.py", "cd" * 32)
+    assert "Your own: strategies/dip.py · sha256 cdcdcdcdcdcd…" in page.text
 
 
 def test_a_broken_one_cannot_be_chosen(trader, bars, listed):
     trader.get("/strategies/broken/fields", status=404)
+    assert (
+        "broken cannot be loaded: no signals (strategies/dip.py · sha256 cdcdcdcdcdcd…)"
+        in trader.get("/backtests/new").text
+    )
+    [broken] = trader.json("/api/v1/strategies").json["broken"]
+    assert (broken["name"], broken["error"]) == ("broken", "no signals")
     assert not trader.get("/backtests/new").find("option", value="broken")
     assert trader.post("/backtests", {**FORM, "strategy": "broken"}).status_code == 422

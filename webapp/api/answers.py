@@ -178,14 +178,26 @@ class StrategyInfo(Answer):
     label: str
     help: str
     own: bool = Field(description="Whether it is one of your own, not a shipped one.")
+    source: str | None = Field(description="Where one of your own was loaded from.")
+    sha256: str | None = Field(description="Digest of that file.")
     params: list[ParamInfo]
     params_schema: dict[str, Any]
 
 
+class BrokenStrategy(Answer):
+    """One of your own that the workers could not load, and why."""
+
+    name: str
+    source: str
+    sha256: str
+    error: str
+
+
 class StrategyList(Answer):
-    """Every strategy that can be run."""
+    """Every strategy that can be run, and your own that cannot."""
 
     strategies: list[StrategyInfo]
+    broken: list[BrokenStrategy]
 
 
 class CoverageInfo(Answer):
