@@ -4,7 +4,8 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -57,6 +58,17 @@ class Report:
         """The report as JSON-ready data."""
         figures = [asdict(figure) | figure.spread for figure in self.figures]
         return {"name": self.name, "machine": machine(), "figures": figures, "notes": self.notes}
+
+
+def timed(work: Callable[[], object], runs: int) -> list[float]:
+    """Milliseconds of each of `runs` calls, after one that does not count."""
+    work()
+    samples = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        samples.append(1000 * (time.perf_counter() - start))
+    return samples
 
 
 def machine() -> dict[str, object]:

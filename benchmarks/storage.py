@@ -8,8 +8,6 @@ import argparse
 import gzip
 import json
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.engine import REAL_MINUTES, SAMPLE, load_bars
-from benchmarks.report import Report
+from benchmarks.report import Report, timed
 from engine.bars import Bars
 from engine.catalog import get_strategy
 from engine.simulation import simulate
@@ -99,16 +97,6 @@ class Shelf:
     def read(self, row: backtests.Backtest) -> dict[str, pa.Table]:
         """All columns of all tables."""
         return {name: result_store.read_table(self.settings, row, name) for name in TABLES}
-
-
-def timed(work: Callable[[], object], runs: int) -> list[float]:
-    work()
-    samples = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        samples.append(1000 * (time.perf_counter() - start))
-    return samples
 
 
 def measure(report: Report, shelf: Shelf, case: tuple[str, int, int], *, file: Path, runs: int) -> None:

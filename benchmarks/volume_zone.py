@@ -5,8 +5,6 @@ system that this product replaces (it published 0.0228, 0.0708 and 0.2688 s for 
 """
 
 import argparse
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.engine import REAL_MINUTES, SAMPLE, load_bars
-from benchmarks.report import Report
+from benchmarks.report import Report, timed
 from engine.bars import Bars
 from engine.catalog import get_strategy
 from engine.kernels.records import ENTER
@@ -57,16 +55,6 @@ def per_bar_profile(bars: Bars) -> list[bool]:
         number = num_bins - 1 - int(np.argmax(gathered >= (share - 1e-12) * total))
         enter[i] = bool(bars.high[i] >= edges[number])
     return enter
-
-
-def timed(work: Callable[[], object], runs: int) -> list[float]:
-    work()
-    samples = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        samples.append(1000 * (time.perf_counter() - start))
-    return samples
 
 
 def beside_the_reference(report: Report, bars: Bars, runs: int) -> None:
