@@ -7,7 +7,7 @@ from pathlib import Path
 from flask_openapi3 import Info, OpenAPI
 
 from storage_core.settings import Settings
-from webapp import api, assets, commands, errors, extensions, filters, login, pages, security, templating
+from webapp import api, assets, commands, errors, extensions, filters, language, login, pages, security, templating
 from webapp.api import limits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +30,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     extensions.init_app(app)
     limits.init_app(app)  # before the login, which the preflight of another site cannot have
     login.init_app(app)
+    language.init_app(app)
     errors.init_app(app)
     filters.init_app(app)
     templating.init_app(app)

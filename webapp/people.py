@@ -17,12 +17,13 @@ class Person(UserMixin):
     name: str
     role: str
     timezone: str
+    language: str = ""
 
     @classmethod
     def of(cls, user: User, *, scope: str = "admin") -> Person:
         """The person behind an account row; without the scope admin, an admin is a trader like others."""
         role = "trader" if user.role == "admin" and scope != "admin" else user.role
-        return cls(id=user.id, name=user.name, role=role, timezone=user.timezone)
+        return cls(id=user.id, name=user.name, role=role, timezone=user.timezone, language=user.language)
 
     @property
     def may_run(self) -> bool:

@@ -1,13 +1,20 @@
 """The tables. Importing this package registers all of them with `Base.metadata`."""
 
+from storage_core.models.alert import Alert
 from storage_core.models.api_token import SCOPES, ApiToken
+from storage_core.models.audit import AuditEntry
 from storage_core.models.backtest import STATUSES, Backtest
 from storage_core.models.custom_strategy import CustomStrategy
 from storage_core.models.event import BacktestEvent
 from storage_core.models.idempotency_key import IdempotencyKey
-from storage_core.models.user import ROLES, THEMES, User
+from storage_core.models.job import Job
+from storage_core.models.preset import Preset
+from storage_core.models.process import Process
+from storage_core.models.saved_view import SavedView
+from storage_core.models.schedule import INTERVALS, Schedule
+from storage_core.models.user import LANGUAGES, ROLES, THEMES, User
 
 __all__ = [
-    "ROLES", "SCOPES", "STATUSES", "THEMES", "ApiToken", "Backtest", "BacktestEvent", "CustomStrategy",
-    "IdempotencyKey", "User",
+    "INTERVALS", "LANGUAGES", "ROLES", "SCOPES", "STATUSES", "THEMES", "Alert", "ApiToken", "AuditEntry", "Backtest",
+    "BacktestEvent", "CustomStrategy", "IdempotencyKey", "Job", "Preset", "Process", "SavedView", "Schedule", "User",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, Text, true
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, Text, false, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage_core.db import Base, utc_now
@@ -29,7 +29,7 @@ class Backtest(Base):
     heavy `metadata_`. `queued_at` is when it began to wait, `sent_at` when its message last went to the queue,
     `lane` and `turn` its place in line (`fair_queue`). `attempt` only ever grows: it tells an old attempt from its
     successor; `excused` of the attempts do not count against the most there may be. `stores` is what a completed one
-    is kept as (`modes`).
+    is kept as (`modes`). A `shared` one is there for everybody to read.
     """
 
     __tablename__ = "backtest_results"
@@ -52,6 +52,8 @@ class Backtest(Base):
     spec: Mapped[dict[str, Any]]
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     source: Mapped[str] = mapped_column(String(20))
+    schedule_id: Mapped[int | None]
+    shared: Mapped[bool] = mapped_column(default=False, server_default=false())
     note: Mapped[str] = mapped_column(Text, default="")
     pinned: Mapped[bool] = mapped_column(default=False)
     tags: Mapped[list[str]] = mapped_column(default=list)
@@ -137,6 +139,8 @@ _index("flow", Backtest.owner_id, Backtest.lane, Backtest.turn, where=Backtest.s
 _index("run_key", Backtest.run_key, where=Backtest.run_key.is_not(None))
 _index("stores", Backtest.stores, where=_completed & Backtest.deleted_at.is_(None))
 _index("deleted", Backtest.deleted_at, where=Backtest.deleted_at.is_not(None))
+_index("schedule", Backtest.schedule_id, *_newest, where=Backtest.schedule_id.is_not(None))
+_index("shared", *_newest, where=Backtest.shared == true())
 _index("noted", *_newest, where=Backtest.note != "")
 _index("pinned", *_newest, where=Backtest.pinned == true())
 _index("sharpe", *_best, where=_completed, only="postgresql", postgresql_include=["total_return_pct"])
