@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from flask import Flask
+from flask import Flask, current_app
 from flask_login import current_user
 from jinja2 import StrictUndefined
 
 from storage_core import backtests
 from webapp.catalog import broken_strategies, own_strategies
+from webapp.context.operations import Tab, ctx_tabs
 from webapp.extensions import db, settings
 
 HTMX_CONFIG: Final = json.dumps(
@@ -43,6 +44,11 @@ def queue_counts() -> dict[str, int]:
     return backtests.counts(db.session())
 
 
+def operations_tabs() -> list[Tab]:
+    """The parts of the operations that this application has."""
+    return ctx_tabs(current_app.view_functions)
+
+
 def init_app(app: Flask) -> None:
     """Make undefined names an error and share what pages have in common."""
     app.jinja_env.undefined = StrictUndefined
@@ -55,6 +61,7 @@ def init_app(app: Flask) -> None:
             "htmx_config": HTMX_CONFIG,
             "zone": zone(),
             "queue_counts": queue_counts,
+            "operations_tabs": operations_tabs,
             "own_strategies": own_strategies,
             "broken_strategies": broken_strategies,
         }

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Final
+
 from flask import Flask
+
+PAGES: Final = (
+    "account",
+    "accounts",
+    "api_docs",
+    "backtest",
+    "backtests",
+    "charts",
+    "health",
+    "home",
+    "new_backtest",
+    "operations",
+)
+"""Modules of this package, each with its `blueprint`."""
 
 
 def init_app(app: Flask) -> None:
     """Register every page."""
-    from webapp.pages import account, accounts, api_docs, backtest, backtests, charts, health, home, new_backtest
-
-    for module in (account, accounts, api_docs, backtest, backtests, charts, health, home, new_backtest):
-        app.register_blueprint(module.blueprint)
+    for name in PAGES:
+        app.register_blueprint(import_module(f"webapp.pages.{name}").blueprint)
