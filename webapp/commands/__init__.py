@@ -13,6 +13,7 @@ from flask.cli import AppGroup
 # A web process serves pages and calls none of these; loading them all would cost it 30 MB.
 COMMANDS: Final[Mapping[str, str]] = {
     "up": "up:up",
+    "env-file": "settings:env_file",
     "new-strategy": "strategies:new_strategy",
     "check-strategy": "strategies:check_strategy",
     "setup-link": "accounts:setup_link",
