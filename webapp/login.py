@@ -35,6 +35,12 @@ def need_trader() -> None:
         abort(403, "Your account may look, not run. Ask an admin for the role trader.")
 
 
+def need_admin() -> None:
+    """Refuse everybody but an admin."""
+    if not person().is_admin:
+        abort(403, "This is for admins.")
+
+
 def local_path(target: str | None) -> str:
     """`target` when it is a path on this site, else the home page: no open redirects."""
     home = url_for("home.page")

@@ -31,6 +31,11 @@ class Person(UserMixin):
         return self.role in ("trader", "admin")
 
     @property
+    def is_admin(self) -> bool:
+        """Whether this person may look after accounts, data, backups and alerts."""
+        return self.role == "admin"
+
+    @property
     def sees_all(self) -> bool:
         """Whether other people's backtests are visible."""
         return self.role == "admin"

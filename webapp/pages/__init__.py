@@ -18,6 +18,7 @@ PAGES: Final = (
     "home",
     "new_backtest",
     "operations",
+    "operations_audit",
 )
 """Modules of this package, each with its `blueprint`."""
 

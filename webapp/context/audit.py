@@ -1,0 +1,89 @@
+"""The audit log as its page shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, TypedDict
+from uuid import UUID
+
+from storage_core.audit import AuditFilters
+from storage_core.models import AuditEntry
+from webapp.ranges import instants
+
+NAMES = ("actor", "action", "target", "from", "to")
+
+
+class AuditLine(TypedDict):
+    """One entry. `task_id` is there when the target is a backtest that the line can lead to."""
+
+    at: datetime
+    actor: str
+    action: str
+    target: str
+    task_id: UUID | None
+    detail: str
+    address: str
+    request_id: str
+
+
+class AuditForm(TypedDict):
+    """What was asked for, how the log is searched for it, and what was wrong, by field."""
+
+    values: dict[str, str]
+    filters: AuditFilters
+    errors: dict[str, str]
+
+
+def ctx_line(entry: AuditEntry) -> AuditLine:
+    """One line of the log."""
+    return {
+        "at": entry.at,
+        "actor": entry.actor,
+        "action": entry.action,
+        "target": entry.target,
+        "task_id": _task_id(entry),
+        "detail": ", ".join(f"{key}: {_short(value)}" for key, value in entry.detail.items()),
+        "address": entry.address,
+        "request_id": entry.request_id,
+    }
+
+
+def ctx_form(args: Mapping[str, str], zone: str, *, bad_day: str) -> AuditForm:
+    """The filters of a query string; days are those of `zone`, `bad_day` is said of one that is none."""
+    values = {name: args.get(name, "").strip()[:200] for name in NAMES}
+    days, errors = {}, {}
+    for name in ("from", "to"):
+        try:
+            days[name] = date.fromisoformat(values[name]) if values[name] else None
+        except ValueError:
+            days[name], errors[name] = None, bad_day
+    since, until = _range(days["from"], days["to"], zone)
+    filters = AuditFilters(
+        actor=values["actor"].lower() if "(" not in values["actor"] else values["actor"],
+        action=values["action"],
+        target=values["target"],
+        since=since,
+        until=until,
+    )
+    return {"values": values, "filters": filters, "errors": errors}
+
+
+def _range(first: date | None, last: date | None, zone: str) -> tuple[datetime | None, datetime | None]:
+    start, end = instants(first or date.min, last or date.max, zone)
+    return start if first else None, end if last else None
+
+
+def _task_id(entry: AuditEntry) -> UUID | None:
+    if not entry.action.startswith("backtest."):
+        return None
+    try:
+        return UUID(entry.target)
+    except ValueError:
+        return None
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return " ".join(str(one) for one in value)
+    return "–" if value is None else str(value)
