@@ -77,6 +77,11 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("RESULTS_URI", "{DATA_DIR}/results", "Where results are kept: a folder, or s3://bucket/prefix."),
     Variable(
+        "BACKUP_URI",
+        "{DATA_DIR}/backups",
+        "Where backups are kept: a folder, or s3://bucket/prefix. Choose another disk, or another place.",
+    ),
+    Variable(
         "RESULTS_CACHE_MB",
         "1024",
         "With results in S3: megabytes of them kept under DATA_DIR/cache for reading, 1 to 1000000.",
@@ -122,6 +127,7 @@ class Settings:
     worker_processes: int = 1
     backtest_time_limit: int = 3600
     results_uri: str | None = None
+    backup_uri: str | None = None
     results_cache_mb: int = 1024
     result_storage_mode: str = modes.PARQUET_ONLY
     parquet_compression: str = modes.COMPRESSIONS[0]
@@ -151,7 +157,8 @@ class Settings:
                 "WORKER_PROCESSES", values.get("WORKER_PROCESSES") or str(os.cpu_count() or 1), 1, 256
             ),
             backtest_time_limit=_whole_number("BACKTEST_TIME_LIMIT", values.get("BACKTEST_TIME_LIMIT"), 1, 604_800),
-            results_uri=_results_uri(values.get("RESULTS_URI"), data_dir),
+            results_uri=_place("RESULTS_URI", values, data_dir),
+            backup_uri=_place("BACKUP_URI", values, data_dir),
             results_cache_mb=_whole_number("RESULTS_CACHE_MB", values.get("RESULTS_CACHE_MB"), 1, 1_000_000),
             result_storage_mode=modes.storage_mode(values.get("RESULT_STORAGE_MODE")),
             parquet_compression=modes.compression(values.get("PARQUET_COMPRESSION")),
@@ -163,6 +170,11 @@ class Settings:
         """Folder of the stored results; with results in S3, of those being written."""
         kept_here = self.results_uri is not None and not self.results_uri.startswith(S3)
         return Path(str(self.results_uri)) if kept_here else self.data_dir / "results"
+
+    @property
+    def backups_uri(self) -> str:
+        """Where backups are kept: a folder, or s3://bucket[/prefix]."""
+        return self.backup_uri or str(self.data_dir / "backups")
 
     @property
     def bars_dir(self) -> Path:
@@ -289,9 +301,9 @@ def _redis_url(value: str) -> str | None:
     return value or None
 
 
-def _results_uri(value: str, data_dir: Path) -> str:
-    value = value.replace("{DATA_DIR}", str(data_dir)) if value == _DEFAULTS["RESULTS_URI"] else value
-    return storage_uri("RESULTS_URI", value)
+def _place(name: str, values: _Values, data_dir: Path) -> str:
+    value = values.get(name)
+    return storage_uri(name, value.replace("{DATA_DIR}", str(data_dir)) if value == _DEFAULTS[name] else value)
 
 
 def _s3_access(values: _Values) -> S3Access:
