@@ -35,6 +35,7 @@ class Filters:
     tags: Sequence[str] = ()
     sources: Sequence[str] = ()
     pinned: bool | None = None
+    shared: bool | None = None
     submitted_from: datetime | None = None
     submitted_to: datetime | None = None
     period_from: date | None = None
@@ -61,6 +62,8 @@ class Filters:
         found += [_holds(Backtest.tags, tag, dialect) for tag in self.tags]
         if self.pinned is not None:
             found.append(Backtest.pinned == (true() if self.pinned else false()))
+        if self.shared is not None:
+            found.append(Backtest.shared == (true() if self.shared else false()))
         found += _within(Backtest.created_at, self.submitted_from, None)
         if self.submitted_to is not None:
             found.append(Backtest.created_at < self.submitted_to)
