@@ -1,6 +1,8 @@
 """METRICS: every figure a result has, with its label, unit and definition. engine.metrics computes them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 Unit = Literal["fraction", "ratio", "money", "count", "bars", "time", "seconds", "days"]
@@ -209,3 +211,28 @@ _TABLE = (
 )
 
 METRICS: dict[str, MetricSpec] = {metric.name: metric for metric in _TABLE}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def stored_metrics(metrics: Mapping[str, float | int | None]) -> dict[str, float | int | str | None]:
+    """Metrics by `name` as they are stored, by `stored_name`: fractions as percent, times as ISO text."""
+    stored: dict[str, float | int | str | None] = {}
+    for name, value in metrics.items():
+        metric = METRICS[name]
+        if value is not None and metric.unit == "fraction":
+            stored[metric.stored_name] = percent(value)
+        elif value is not None and metric.unit == "time":
+            stored[metric.stored_name] = iso(int(value))
+        else:
+            stored[metric.stored_name] = value
+    return stored
+
+
+def percent(fraction: float) -> float:
+    """A fraction as percent: the one conversion."""
+    return fraction * 100.0
+
+
+def iso(microseconds: int) -> str:
+    """An instant in microseconds UTC as ISO text."""
+    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat()

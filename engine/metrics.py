@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from engine import statistics as st
 from engine.metric_table import METRICS, MetricSpec, Unit
-from engine.portfolio import PortfolioCurve, total
+from engine.portfolio import PortfolioCurve, Run, total
 
 if TYPE_CHECKING:
     from engine.simulation import Simulation
@@ -22,13 +22,12 @@ _OF_RETURNS = (
 )  # fmt: skip
 
 
-def summarise(
-    simulations: Mapping[str, "Simulation"], curve: PortfolioCurve, *, annual_days: int = st.YEAR_DAYS
-) -> Values:
+def summarise(simulations: Mapping[str, Run], curve: PortfolioCurve, *, annual_days: int = st.YEAR_DAYS) -> Values:
     """Every metric of METRICS by name, in fractions; None where it is undefined, never nan or infinite.
 
-    `simulations`: symbol -> Simulation, in the order of the spec; `curve`: combine(simulations); `annual_days`: as in
-    the spec. Figures of returns and drawdowns come from the curve, those of trades from the trades of all symbols.
+    `simulations`: symbol -> Simulation or StoredRun, in the order of the spec; `curve`: combine(simulations);
+    `annual_days`: as in the spec. Figures of returns and drawdowns come from the curve, those of trades from the
+    trades of all symbols.
     """
     runs = list(simulations.values())
     trades = _Trades(runs)
@@ -79,7 +78,7 @@ def _growth(curve: PortfolioCurve) -> Values:
     }
 
 
-def _returns(runs: list["Simulation"], curve: PortfolioCurve, annual_days: int) -> Values:
+def _returns(runs: list[Run], curve: PortfolioCurve, annual_days: int) -> Values:
     returns = st.returns_of(curve.equity, curve.initial_cash)
     year = st.bars_in_a_year(curve.timestamp, annual_days)
     if returns is None or year is None:
@@ -98,21 +97,22 @@ def _returns(runs: list["Simulation"], curve: PortfolioCurve, annual_days: int) 
     }
 
 
-def _held(run: "Simulation") -> NDArray[np.float64]:
+def _held(run: Run) -> NDArray[np.float64]:
     """The equity of buying at the first close and holding, without costs."""
     return np.multiply(run.bars.close, run.initial_cash / float(run.bars.close[0]))
 
 
-def _presence(runs: list["Simulation"], curve: PortfolioCurve) -> Values:
+def _presence(runs: list[Run], curve: PortfolioCurve) -> Values:
     value = total(runs, curve.timestamp, lambda run: np.abs(run.position) * run.bars.close, lambda _: 0.0)
+    held = total(runs, curve.timestamp, lambda run: np.abs(run.position), lambda _: 0.0)
     exposure = st.finite((value / curve.equity).mean()) if curve.equity.min() > 0.0 else None
-    return {"exposure": exposure, "time_in_market": st.finite(np.count_nonzero(value) / len(value))}
+    return {"exposure": exposure, "time_in_market": st.finite(np.count_nonzero(held) / len(held))}
 
 
 class _Trades:
     """The trades of all symbols together; those of closed ones in the order of their exits."""
 
-    def __init__(self, runs: list["Simulation"]) -> None:
+    def __init__(self, runs: list[Run]) -> None:
         self.count = sum(len(run.trades) for run in runs)
         self.fees = float(sum(run.trades.fee.sum() for run in runs))
         self.slippage = float(sum(run.trades.slippage.sum() for run in runs))

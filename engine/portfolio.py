@@ -1,16 +1,41 @@
 """The portfolio: each symbol trades its own cash, and their curves add up."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from engine.simulation import Simulation
+from engine.trades import Trades
 
 Floats = NDArray[np.float64]
+
+
+class Closes(Protocol):
+    """Times and closes of bars; `Bars` has them."""
+
+    @property
+    def timestamp(self) -> NDArray[np.int64]: ...
+    @property
+    def close(self) -> Floats: ...
+
+
+class Run(Protocol):
+    """What figures are computed from: a `Simulation`, or a `StoredRun`. Its arrays are explained there."""
+
+    @property
+    def bars(self) -> Closes: ...
+    @property
+    def trades(self) -> Trades: ...
+    @property
+    def equity(self) -> Floats: ...
+    @property
+    def position(self) -> Floats: ...
+    @property
+    def initial_cash(self) -> float: ...
+    @property
+    def drawdown(self) -> Floats: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +52,7 @@ class PortfolioCurve:
     initial_cash: float
 
 
-def combine(simulations: Mapping[str, "Simulation"]) -> PortfolioCurve:
+def combine(simulations: Mapping[str, Run]) -> PortfolioCurve:
     """The portfolio's curve: the sum of the symbols' equity at every timestamp of any of them.
 
     A symbol's last value is carried forward; before its first bar it counts with its initial cash.
@@ -47,7 +72,7 @@ def drawdown_of(equity: Floats, initial_cash: float) -> Floats:
     return 1.0 - equity / np.maximum.accumulate(np.maximum(equity, initial_cash))
 
 
-def union_of_timestamps(runs: list["Simulation"]) -> NDArray[np.int64]:
+def union_of_timestamps(runs: Sequence[Run]) -> NDArray[np.int64]:
     """Every timestamp of any of the runs, once each, in order."""
     first = runs[0].bars.timestamp
     if all(np.array_equal(first, run.bars.timestamp) for run in runs[1:]):
@@ -56,10 +81,10 @@ def union_of_timestamps(runs: list["Simulation"]) -> NDArray[np.int64]:
 
 
 def total(
-    runs: list["Simulation"],
+    runs: Sequence[Run],
     timestamp: NDArray[np.int64],
-    values: Callable[["Simulation"], Floats],
-    before: Callable[["Simulation"], float],
+    values: Callable[[Run], Floats],
+    before: Callable[[Run], float],
 ) -> Floats:
     """Sum over the runs of a value per bar, carried forward; `before(run)` counts until a run's first bar."""
     result = np.zeros(len(timestamp))

@@ -13,6 +13,7 @@ from engine import ENGINE_VERSION
 from engine.bars import Bars, validate_bars
 from engine.catalog import Catalog
 from engine.lookahead import LookaheadReport, check_lookahead
+from engine.metric_table import iso, stored_metrics
 from engine.metrics import summarise
 from engine.portfolio import PortfolioCurve, combine
 from engine.simulation import Simulation, simulate
@@ -24,7 +25,7 @@ from storage_core.result_store import ResultTables
 from storage_core.settings import Settings
 from workers import VERSION
 from workers.data_quality import Gaps, find_gaps
-from workers.result_tables import ambiguity, iso, make_tables, sparkline, stored_metrics
+from workers.result_tables import ambiguity, make_tables, sparkline
 
 READ_SHARE, SIMULATE_SHARE = 0.1, 0.9
 

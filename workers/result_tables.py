@@ -1,20 +1,19 @@
-"""From the engine's arrays to the stored contract. The one place where fractions become percent."""
+"""From the engine's arrays to the stored contract. Fractions become percent here and in `stored_metrics`."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.metrics import METRICS, summarise_symbol
+from engine.metric_table import percent
+from engine.metrics import summarise_symbol
 from engine.simulation import EXIT_REASONS, Simulation
 from storage_core.result_store import ResultTables
 from storage_core.schemas import PERFORMANCE_CURVE, SYMBOL_SIGNALS, SYMBOL_SUMMARY
 
 SPARKLINE_POINTS = 40
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def make_tables(simulations: Mapping[str, Simulation]) -> ResultTables:
@@ -29,22 +28,6 @@ def make_tables(simulations: Mapping[str, Simulation]) -> ResultTables:
         symbol_signals=pa.concat_tables(signals),
         performance_curve=pa.concat_tables(curves),
     )
-
-
-def stored_metrics(metrics: Mapping[str, float | int | None]) -> dict[str, float | int | str | None]:
-    """The engine's metrics under their stored names: fractions as percent, times as ISO text."""
-    stored: dict[str, float | int | str | None] = {}
-    for name, value in metrics.items():
-        metric = METRICS[name]
-        if value is None:
-            stored[metric.stored_name] = None
-        elif metric.unit == "fraction":
-            stored[metric.stored_name] = percent(value)
-        elif metric.unit == "time":
-            stored[metric.stored_name] = iso(int(value))
-        else:
-            stored[metric.stored_name] = value
-    return stored
 
 
 def ambiguity(simulations: Mapping[str, Simulation]) -> dict[str, float | int]:
@@ -63,16 +46,6 @@ def sparkline(equity: NDArray[np.float64]) -> list[float]:
     """At most 40 points of the equity curve, the first and the last among them, to six significant digits."""
     picks = np.unique(np.linspace(0, len(equity) - 1, min(SPARKLINE_POINTS, len(equity))).round().astype(np.int64))
     return [float(f"{value:.6g}") for value in equity[picks]]
-
-
-def percent(fraction: float) -> float:
-    """A fraction as percent: the one conversion."""
-    return fraction * 100.0
-
-
-def iso(microseconds: int) -> str:
-    """An instant in microseconds UTC as ISO text."""
-    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat()
 
 
 def _summary(simulation: Simulation) -> dict[str, float | int | None]:
