@@ -1,6 +1,5 @@
 """What a worker process does once at its start: `dramatiq workers.boot:boot` calls it in each process."""
 
-import threading
 import time
 
 import dramatiq
@@ -30,7 +29,7 @@ class Lifecycle(dramatiq.Middleware):
         warm_up_arrow()
         runtime = Runtime.current()
         runtime.catalog()
-        threading.Thread(target=runtime.follow_strategies, name="follow-strategies", daemon=True).start()
+        runtime.follow()
         log.info("ready", warm_up_seconds=round(time.perf_counter() - started, 2), code=runtime.shipped_code[""][:12])
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:

@@ -11,15 +11,17 @@ from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from storage_core import backtests, fair_queue
+from storage_core import backtests, fair_queue, processes
 from storage_core.backtests import WORKER_LOST
 from storage_core.db import make_engine, session_scope, utc_now
 from storage_core.logs import configure_logs
 from storage_core.settings import Settings
+from storage_core.sources import engine_sha256
 from workers.child import die_with_parent
 from workers.dead_letters import bury
 from workers.errors import BrokerDown
 from workers.housekeeping import run_housekeeping
+from workers.presence import Presence
 from workers.queue import count_tickets, make_broker, send_backtests
 
 log = structlog.get_logger("clock")
@@ -38,6 +40,7 @@ def tick(engine: Engine, broker: RedisBroker, *, silent_for: timedelta = SILENT_
     """
     failed: list[tuple[UUID, int]] = []
     with session_scope(engine) as session:
+        processes.forget_silent(session)
         lost = backtests.requeue_lost(
             session, silent_for=silent_for, on_failed=lambda task_id, attempt: failed.append((task_id, attempt))
         )
@@ -75,12 +78,18 @@ def _first_to_top_up(broker: RedisBroker) -> bool:
 
 def run_clock(engine: Engine, broker: RedisBroker, stop: threading.Event) -> None:
     """Tick until `stop`; a database or queue that is away is waited for."""
+    presence = Presence(engine, "clock", version=engine_sha256()[:12])
     while not stop.is_set():
         try:
+            presence.beat()
             tick(engine, broker)
         except (SQLAlchemyError, BrokerDown) as error:
             log.warning("a tick failed, the next one tries again", error=str(error))
         stop.wait(TICK_SECONDS)
+    try:
+        presence.leave()
+    except SQLAlchemyError as error:
+        log.warning("the sign of life stays and falls silent", error=str(error))
 
 
 def main() -> None:

@@ -50,10 +50,13 @@ def _run(runtime: Runtime, task_id: UUID | None) -> bool:
         log.debug("nothing is waiting")
         return False
     with bound_contextvars(task_id=str(claim.task_id), attempt=claim.attempt):
+        runtime.presence.task_id = claim.task_id
         try:
             _attempt(runtime, claim)
         except ClaimLost:
             log.warning("another attempt owns this backtest, nothing was written")
+        finally:
+            runtime.presence.task_id = None
     return True
 
 

@@ -1,7 +1,5 @@
 """What every actor of one worker process shares: settings, database engine, and the wish to stop."""
 
-import os
-import socket
 import threading
 from collections.abc import Mapping
 from functools import cached_property
@@ -18,6 +16,7 @@ from storage_core.db import make_engine, session_scope
 from storage_core.settings import Settings
 from storage_core.sources import engine_sha256, shipped_strategy_sha256
 from workers import custom_strategies
+from workers.presence import Presence
 from workers.queue import PromptBroker, make_broker
 
 log = structlog.get_logger("worker")
@@ -38,6 +37,7 @@ class Runtime:
         self._catalog: Catalog | None = None
         self._own_code: dict[str, str] = {}
         self._seen: frozenset[tuple[str, int, int]] = frozenset()
+        self._following: threading.Thread | None = None
 
     @cached_property
     def engine(self) -> Engine:
@@ -45,9 +45,14 @@ class Runtime:
         return make_engine(self.settings.database_url)
 
     @cached_property
+    def presence(self) -> Presence:
+        """What the operations page knows of this process."""
+        return Presence(self.engine, "worker", version=self.shipped_code[""][:12])
+
+    @cached_property
     def worker_name(self) -> str:
         """host:pid, as the events and the operations page show it."""
-        return f"{socket.gethostname()}:{os.getpid()}"
+        return self.presence.name
 
     def catalog(self) -> Catalog:
         """The shipped strategies and people's own; read again, and published, when a file has changed."""
@@ -80,13 +85,19 @@ class Runtime:
         key = run_key(spec, strategy_sha256=strategy, engine_sha256=engine, data=data)
         return {"code": {"strategy": strategy, "engine": engine}, "run_key": key}
 
-    def follow_strategies(self) -> None:
-        """Read and publish people's strategies whenever a file changes, until the process stops."""
-        while not self.stopping.wait(FOLLOW_SECONDS):
+    def follow(self) -> None:
+        """Begin to say that this process lives, and to read and publish people's strategies when a file changes."""
+        self._following = threading.Thread(target=self._follow, name="follow", daemon=True)
+        self._following.start()
+
+    def _follow(self) -> None:
+        while not self.stopping.is_set():
             try:
+                self.presence.beat()
                 self.catalog()
             except (SQLAlchemyError, OSError) as error:
-                log.warning("strategies not read, tried again soon", error=str(error))
+                log.warning("no sign of life, or strategies not read; tried again soon", error=str(error))
+            self.stopping.wait(FOLLOW_SECONDS)
 
     def _publish(self, found: list[custom_strategies.Found]) -> None:
         try:
@@ -96,7 +107,14 @@ class Runtime:
             log.info("another worker published the same strategies at this moment")
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Say that this process is gone, and let go of every connection."""
+        self.stopping.set()
+        if self._following is not None:
+            self._following.join()
+        try:
+            self.presence.leave()
+        except SQLAlchemyError as error:
+            log.warning("the sign of life stays and falls silent", error=str(error))
         self.broker.close()
         self.engine.dispose()
 
