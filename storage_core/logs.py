@@ -7,6 +7,9 @@ import sys
 
 import structlog
 
+LOUD_ONLY = ("dramatiq", "alembic", "werkzeug", "apprise", "mail.log")
+"""Loggers of libraries whose everyday lines say nothing that ours do not say."""
+
 
 def configure_logs(log_format: str, *, process: str) -> None:
     """Send every logger, ours and the libraries', to standard error as `log_format` ("console" or "json").
@@ -23,7 +26,11 @@ def configure_logs(log_format: str, *, process: str) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -37,8 +44,19 @@ def configure_logs(log_format: str, *, process: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    for chatty in ("dramatiq", "alembic", "werkzeug", "gunicorn.access"):
+    for chatty in LOUD_ONLY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # People at a terminal want to hear of trouble, not of every page; machines keep every line.
+    logging.getLogger("access").setLevel(logging.INFO if log_format == "json" else logging.WARNING)
+
+
+def current_request_id() -> str:
+    """The id of the request that led to what this thread does now; empty when none did.
+
+    The web binds it when a request comes in, a worker when it claims a backtest that was submitted by a request.
+    """
+    found: str = structlog.contextvars.get_contextvars().get("request_id", "")
+    return found
 
 
 def _say(process: str) -> structlog.typing.Processor:
@@ -51,7 +69,7 @@ def _say(process: str) -> structlog.typing.Processor:
 
 def _renderer(log_format: str) -> list[structlog.typing.Processor]:
     if log_format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     # Plain tracebacks: the rich ones print every local variable, secrets and whole arrays among them.
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
