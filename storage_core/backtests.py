@@ -25,6 +25,7 @@ from storage_core.backtest_list import Page, list_page
 from storage_core.db import utc_now
 from storage_core.errors import BacktestNotFound, ClaimLost, NotCancellable
 from storage_core.events import add_event, add_events, events
+from storage_core.logs import current_request_id
 from storage_core.models import Backtest
 from storage_core.models.backtest import SOURCES
 
@@ -53,6 +54,7 @@ class Claim:
     worker: str = ""
     source: str = field(default="", compare=False)
     tries: int = field(default=1, compare=False)  # attempts that count, this one included
+    request_id: str = field(default="", compare=False)  # of the request that submitted it
 
 
 def create(
@@ -68,7 +70,8 @@ def create(
     """Insert a queued backtest for `spec` (the full mapping of `spec_to_dict`). The id is known before the commit.
 
     `task_id` None = a new one; a given one that exists already is an IntegrityError. `metadata` is what its row
-    says until the result's own metadata takes its place.
+    says until the result's own metadata takes its place; with it stands the `request_id` of the request at work, so
+    that the worker's log can name it.
     """
     if source not in SOURCES:
         raise ValueError(f"source is {source!r}; allowed: {', '.join(SOURCES)}")
@@ -85,7 +88,7 @@ def create(
         status="queued",
         owner_id=owner_id,
         source=source,
-        metadata_=dict(metadata or {}),
+        metadata_={**(metadata or {}), **({"request_id": asked_by} if (asked_by := current_request_id()) else {})},
         created_at=now,
         updated_at=now,
         queued_at=now,
@@ -122,13 +125,21 @@ def _claim(session: Session, where: ColumnElement[bool], worker: str, now: datet
         update(Backtest)
         .where(where, Backtest.status == "queued")
         .values(attempt=Backtest.attempt + 1, **running)
-        .returning(Backtest.task_id, Backtest.attempt, Backtest.spec, Backtest.source, Backtest.excused),
+        .returning(
+            Backtest.task_id,
+            Backtest.attempt,
+            Backtest.spec,
+            Backtest.source,
+            Backtest.excused,
+            Backtest.metadata_["request_id"].as_string().label("asked_by"),
+        ),
         execution_options=_PLAIN,
     ).one_or_none()
     if taken is None:
         return None
     add_event(session, taken.task_id, "claimed", attempt=taken.attempt, actor=worker, now=now)
-    return Claim(taken.task_id, taken.attempt, taken.spec, worker, taken.source, taken.attempt - taken.excused)
+    tries = taken.attempt - taken.excused
+    return Claim(taken.task_id, taken.attempt, taken.spec, worker, taken.source, tries, taken.asked_by or "")
 
 
 def heartbeat(session: Session, claim: Claim, *, now: datetime | None = None) -> Beat:

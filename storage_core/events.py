@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from storage_core.db import utc_now
+from storage_core.logs import current_request_id
 from storage_core.models import BacktestEvent
 
 
@@ -40,13 +41,17 @@ def add_events(
     detail: Mapping[str, Any] | None = None,
     now: datetime | None = None,
 ) -> None:
-    """Append the same line to the logs of several backtests, given as (task_id, attempt). Does not commit."""
+    """Append the same line to the logs of several backtests, given as (task_id, attempt). Does not commit.
+
+    The detail names the request that led to it (`request_id`), if one did.
+    """
+    request_id = current_request_id()
     common = {
         "at": now or utc_now(),
         "kind": kind,
         "actor": actor[:100],
         "host": (socket.gethostname() if host is None else host)[:255],
-        "detail": dict(detail or {}),
+        "detail": {**(detail or {}), **({"request_id": request_id} if request_id else {})},
     }
     rows = [{"task_id": task_id, "attempt": attempt, **common} for task_id, attempt in backtests]
     if rows:
