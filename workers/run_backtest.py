@@ -49,7 +49,8 @@ def _run(runtime: Runtime, task_id: UUID | None) -> bool:
     if claim is None:
         log.debug("nothing is waiting")
         return False
-    with bound_contextvars(task_id=str(claim.task_id), attempt=claim.attempt):
+    asked_by = {"request_id": claim.request_id} if claim.request_id else {}
+    with bound_contextvars(task_id=str(claim.task_id), attempt=claim.attempt, **asked_by):
         runtime.presence.task_id = claim.task_id
         try:
             _attempt(runtime, claim)

@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -43,7 +45,9 @@ class Watch:
         self._progress, self._phase = 0.0, "starting"
         self._reported: tuple[float, str] | None = None
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name=f"watch-{claim.task_id}", daemon=True)
+        # In a copy of this context, so that its log lines and events name the backtest and the request, too.
+        follow = partial(copy_context().run, self._watch)
+        self._thread = threading.Thread(target=follow, name=f"watch-{claim.task_id}", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
