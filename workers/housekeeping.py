@@ -1,4 +1,4 @@
-"""What sets the store right in the background: results that a crash left, deleted backtests whose week is over."""
+"""What sets the store right in the background: results that a crash left, and what is kept no longer."""
 
 import threading
 
@@ -6,7 +6,8 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from storage_core import backtest_keeping
+from storage_core import audit, backtest_keeping
+from storage_core.db import session_scope
 from storage_core.errors import StorageError
 from storage_core.reconcile import Report, reconcile
 from storage_core.settings import Settings
@@ -31,6 +32,8 @@ def tidy(engine: Engine, settings: Settings) -> Report:
     gone = backtest_keeping.purge(engine, settings)
     if gone:
         log.info("deleted for good", count=len(gone))
+    with session_scope(engine) as session:
+        audit.purge(session)
     return report
 
 

@@ -13,6 +13,7 @@ from webapp.api.blueprint import BACKTESTS, answers, blueprint, to_json
 from webapp.api.repeating import repeatable, reserved_id
 from webapp.api.requests import BacktestPath, Changes, ListQuery, Nothing
 from webapp.api.submit import accepted
+from webapp.audit import audit
 from webapp.extensions import db
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
@@ -124,6 +125,7 @@ def delete_backtest(path: BacktestPath, query: Nothing) -> Response:
     except NotDeletable as error:
         db.session.rollback()
         return problem("not_deletable", f"{error}")
+    audit("backtest.deleted", path.task_id)
     db.session.commit()
     gone = backtests.get(db.session(), path.task_id).deleted_at
     if gone is None:
@@ -151,6 +153,7 @@ def restore_backtest(path: BacktestPath, query: Nothing) -> Response:
     except NotRestorable as error:
         db.session.rollback()
         return problem("not_restorable", f"{error}")
+    audit("backtest.restored", path.task_id)
     db.session.commit()
     return to_json(Detail.of(backtests.get(db.session(), path.task_id)))
 

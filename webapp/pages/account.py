@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from storage_core import api_tokens
 from storage_core.errors import AccountError
 from storage_core.models import SCOPES
+from webapp.audit import audit
 from webapp.extensions import db
 from webapp.htmx import go_to
 from webapp.login import person
@@ -39,6 +40,7 @@ def create_token() -> Response:
     except AccountError as error:
         db.session.rollback()
         return _show(errors={error.field: f"Was {error.was}; allowed: {error.allowed}."}, status=422)
+    audit("token.created", token.name, scope=token.scope, expires=token.expires_at.date())
     db.session.commit()
     return _show(made={"name": token.name, "text": text})
 
@@ -48,6 +50,7 @@ def revoke_token(token_id: int) -> AnyResponse:
     """Stop a token for good."""
     if not api_tokens.revoke(db.session(), person().id, token_id):
         abort(404)
+    audit("token.revoked", token_id)
     db.session.commit()
     flash("The token is revoked: programs that use it are refused from now on.")
     return go_to(url_for("account.page"))
