@@ -87,6 +87,36 @@ class ClaimLost(StorageError):
         super().__init__(f"attempt {attempt} of backtest {task_id} no longer holds the claim; nothing was written")
 
 
+class JobNotFound(StorageError):
+    """No job has this id."""
+
+    permanent = True
+
+    def __init__(self, job_id: UUID) -> None:
+        self.job_id = job_id
+        super().__init__(f"there is no job {job_id}")
+
+
+class JobEnded(StorageError):
+    """The job has already ended and cannot be cancelled."""
+
+    permanent = True
+
+    def __init__(self, job_id: UUID, status: str) -> None:
+        self.job_id, self.status = job_id, status
+        super().__init__(f"job {job_id} is already {status} and cannot be cancelled")
+
+
+class JobLost(StorageError):
+    """The attempt no longer owns its job: somebody else runs it, or it has ended. Nothing was written."""
+
+    permanent = True
+
+    def __init__(self, job_id: UUID, attempt: int) -> None:
+        self.job_id, self.attempt = job_id, attempt
+        super().__init__(f"attempt {attempt} of job {job_id} no longer holds the claim; nothing was written")
+
+
 class BadCursor(StorageError):
     """A page cursor that this product did not make, or one of another sort order."""
 

@@ -1,4 +1,7 @@
-"""What a worker process does once at its start: `dramatiq workers.boot:boot` calls it in each process."""
+"""What a worker process does once at its start.
+
+`dramatiq workers.boot:boot` runs backtests, `dramatiq workers.boot:boot_io` runs jobs; each is called in each process.
+"""
 
 import time
 
@@ -20,6 +23,18 @@ RECONNECT_SECONDS = 0.5
 class Lifecycle(dramatiq.Middleware):
     """Ties a worker process to its master and hands running work back when it is told to stop."""
 
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Ask the running work to stop; its row goes back to the queue."""
+        Runtime.current().stopping.set()
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Close the database connections."""
+        Runtime.current().close()
+
+
+class ComputeLifecycle(Lifecycle):
+    """The same for a process that runs backtests, which has much to load first."""
+
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Load every kernel before the first message is taken."""
         from engine.warm_up import warm_up
@@ -31,14 +46,6 @@ class Lifecycle(dramatiq.Middleware):
         runtime.catalog()
         runtime.follow()
         log.info("ready", warm_up_seconds=round(time.perf_counter() - started, 2), code=runtime.shipped_code[""][:12])
-
-    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        """Ask the running backtest to stop; its row goes back to the queue."""
-        Runtime.current().stopping.set()
-
-    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        """Close the database connections."""
-        Runtime.current().close()
 
 
 def warm_up_arrow() -> None:
@@ -53,15 +60,28 @@ def warm_up_arrow() -> None:
 
 
 def boot() -> None:
-    """Build this process's settings, database engine and broker, and declare the actors on it."""
+    """A process that runs backtests: set it up, and declare the actors."""
+    _set_up("worker", ComputeLifecycle())
+    import workers.actors  # noqa: F401  declares the actors on the broker just set
+
+
+def boot_io() -> None:
+    """A process that runs jobs, which mostly wait for the network: it loads no kernels."""
+    _set_up("worker-io", Lifecycle())
+    import workers.io_actors  # noqa: F401  declares the actor on the broker just set
+
+
+def _set_up(process: str, lifecycle: Lifecycle) -> None:
+    """Build this process's settings, database engine and broker."""
     die_with_parent()  # a worker whose master was killed would otherwise work on for ever
     settings = Settings.from_env()
-    configure_logs(settings.log_format, process="worker")
+    configure_logs(settings.log_format, process=process)
     broker = make_broker(settings.broker_url)
-    broker.add_middleware(Lifecycle())
+    broker.add_middleware(lifecycle)
     dramatiq.set_broker(broker)
     # After a restart of the queue server dramatiq waits 3 s to fetch and 5 s to acknowledge; constants of its module.
     dramatiq.worker.CONSUMER_RESTART_DELAY_SECS = RECONNECT_SECONDS
     dramatiq.worker.POST_PROCESS_MESSAGE_RETRY_DELAY_SECS = RECONNECT_SECONDS  # type: ignore[assignment]
-    set_runtime(Runtime(settings, broker))
-    import workers.actors  # noqa: F401  declares the actors on the broker just set
+    runtime = Runtime(settings, broker)
+    _ = runtime.engine  # made before the threads that share it
+    set_runtime(runtime)

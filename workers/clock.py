@@ -21,6 +21,7 @@ from workers.child import die_with_parent
 from workers.dead_letters import bury
 from workers.errors import BrokerDown
 from workers.housekeeping import run_housekeeping
+from workers.job_tickets import tick_jobs
 from workers.presence import Presence
 from workers.queue import count_tickets, make_broker, send_backtests
 
@@ -49,6 +50,7 @@ def tick(engine: Engine, broker: RedisBroker, *, silent_for: timedelta = SILENT_
     for task_id, attempt in failed:
         log.error("worker fell silent in the last attempt", task_id=str(task_id))
         bury(broker, task_id, code=WORKER_LOST, reason="the worker fell silent in the last attempt", attempt=attempt)
+    tick_jobs(engine, broker, silent_for=silent_for)
     return top_up(engine, broker)
 
 

@@ -18,6 +18,8 @@ from workers.errors import BrokerDown
 
 QUEUE_BACKTESTS = "backtests"
 RUN_BACKTEST = "run_backtest"
+QUEUE_IO = "io"
+RUN_JOB = "run_job"
 
 # The longest pause between two looks at an empty queue; dramatiq's own second would be most of a short backtest.
 IDLE_POLL_MS = 100
@@ -88,24 +90,40 @@ def send_backtest(broker: dramatiq.Broker, task_id: object, *, delay_seconds: fl
 
 def send_backtests(broker: dramatiq.Broker, task_ids: Iterable[object], *, delay_seconds: float = 0) -> None:
     """Send a ticket for each. Raises BrokerDown, and then some may have been sent."""
-    delay = round(1000 * delay_seconds) or None
-    try:
-        for task_id in task_ids:
-            broker.enqueue(make_ticket(task_id), delay=delay)
-    except (redis.RedisError, BrokerConnectionError) as error:
-        raise BrokerDown(str(error)) from error
+    _send(broker, map(make_ticket, task_ids), delay_seconds)
 
 
 def make_ticket(task_id: object, **options: object) -> dramatiq.Message[None]:
     """The message as it goes to the queue."""
-    return dramatiq.Message(
-        queue_name=QUEUE_BACKTESTS, actor_name=RUN_BACKTEST, args=(str(task_id),), kwargs={}, options=options
-    )
+    return _message(QUEUE_BACKTESTS, RUN_BACKTEST, task_id, **options)
 
 
-def count_tickets(broker: RedisBroker) -> int:
+def send_job(broker: dramatiq.Broker, job_id: object, *, delay_seconds: float = 0) -> None:
+    """Send a ticket for the queued job `job_id` (`storage_core.jobs`). Raises BrokerDown; the clock sends it then."""
+    send_jobs(broker, [job_id], delay_seconds=delay_seconds)
+
+
+def send_jobs(broker: dramatiq.Broker, job_ids: Iterable[object], *, delay_seconds: float = 0) -> None:
+    """Send a ticket for each. Raises BrokerDown, and then some may have been sent."""
+    _send(broker, [_message(QUEUE_IO, RUN_JOB, job_id) for job_id in job_ids], delay_seconds)
+
+
+def _send(broker: dramatiq.Broker, messages: Iterable[dramatiq.Message[None]], delay_seconds: float) -> None:
+    delay = round(1000 * delay_seconds) or None
+    try:
+        for message in messages:
+            broker.enqueue(message, delay=delay)
+    except (redis.RedisError, BrokerConnectionError) as error:
+        raise BrokerDown(str(error)) from error
+
+
+def _message(queue: str, actor: str, argument: object, **options: object) -> dramatiq.Message[None]:
+    return dramatiq.Message(queue_name=queue, actor_name=actor, args=(str(argument),), kwargs={}, options=options)
+
+
+def count_tickets(broker: RedisBroker, queue: str = QUEUE_BACKTESTS) -> int:
     """Tickets that lie in the queue, neither taken by a worker nor delayed. Raises BrokerDown."""
     try:
-        return int(broker.client.llen(f"{broker.namespace}:{QUEUE_BACKTESTS}"))
+        return int(broker.client.llen(f"{broker.namespace}:{queue}"))
     except redis.RedisError as error:
         raise BrokerDown(str(error)) from error

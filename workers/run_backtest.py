@@ -4,8 +4,6 @@ The row decides: which backtest is next, how many attempts it has had, whether t
 run that is handed back are new tickets; dramatiq itself never tries anything again.
 """
 
-import random
-import re
 import traceback
 from datetime import timedelta
 from functools import partial
@@ -21,6 +19,7 @@ from storage_core.errors import ClaimLost
 from workers.compute import Outcome, compute
 from workers.dead_letters import bury
 from workers.errors import BrokerDown, Interrupted
+from workers.failures import backoff, describe
 from workers.patience import patiently
 from workers.queue import send_backtest
 from workers.runtime import Runtime
@@ -29,7 +28,6 @@ from workers.watch import Watch
 
 log = structlog.get_logger("worker")
 
-BACKOFF_SECONDS, BACKOFF_FACTOR, LONGEST_BACKOFF_SECONDS = 2.0, 4.0, 60.0
 CLAIM_PATIENCE, SAVE_PATIENCE = 86_400.0, 15.0  # without a database there is nothing else to do than to wait for it
 BEFORE_MOVE = result_store.STEPS[: result_store.STEPS.index("moved")]
 
@@ -150,17 +148,3 @@ def _bury(runtime: Runtime, claim: Claim, code: str, message: str, error: Except
         said(attempt=claim.attempt, worker=claim.worker)
     except BrokerDown as down:
         log.warning("no dead letter, the row says what happened", error=str(down))
-
-
-def backoff(tries: int) -> float:
-    """Seconds before the next attempt: about 2, 8, 32, ...; spread, so that what failed together comes back apart."""
-    longest = min(BACKOFF_SECONDS * BACKOFF_FACTOR ** (tries - 1), LONGEST_BACKOFF_SECONDS)
-    return longest * random.uniform(0.75, 1.25)  # noqa: S311  not a secret
-
-
-def describe(error: Exception) -> tuple[str, str, bool]:
-    """Stable code, sentence for people, and whether trying again is useless, of what stopped an attempt."""
-    permanent = getattr(error, "permanent", None)
-    if permanent is None:
-        return "internal_error", f"the run broke: {type(error).__name__}: {error}", False
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower(), str(error), bool(permanent)

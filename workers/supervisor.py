@@ -56,6 +56,14 @@ def worker_argv(settings: Settings) -> list[str]:
     ]
 
 
+def io_worker_argv() -> list[str]:
+    """One process with threads: jobs wait for the network and the disk, not for the processor."""
+    return [
+        *(sys.executable, "-m", "dramatiq", "workers.boot:boot_io", "--processes", "1", "--threads", "4"),
+        *("--skip-logging", "--worker-shutdown-timeout", "10000"),
+    ]
+
+
 def make_children(settings: Settings, *, lock_fd: int) -> list[Child]:
     """Every process but the embedded broker, which has to answer before these start."""
     env = child_env(settings)
@@ -63,6 +71,7 @@ def make_children(settings: Settings, *, lock_fd: int) -> list[Child]:
         "web": web_argv(settings),
         "worker": worker_argv(settings),
         "clock": [sys.executable, "-m", "workers.clock"],
+        "worker-io": io_worker_argv(),
     }
     return [Child(name, argv, env=env, lock_fd=lock_fd) for name, argv in commands.items()]
 
@@ -129,12 +138,12 @@ def supervise(settings: Settings, stop: threading.Event) -> None:
             broker[0].start()
         text = prepare(settings)
         children = make_children(settings, lock_fd=lock_fd)
-        for child in children:
+        for child in children[:-1]:
             child.start()
         wait_for_page(settings, children[0], stop)
         if not stop.is_set():
             say(text.rstrip("\n"))
-        while not stop.wait(0.2):
+        while not stop.wait(0.2):  # the last child starts here, so that the first page does not wait for it
             for child in (*broker, *children):
                 child.keep_alive()
     finally:

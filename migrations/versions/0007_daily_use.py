@@ -87,6 +87,7 @@ def upgrade() -> None:
         sa.Column("owner_id", sa.Integer(), nullable=True),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("excused", sa.Integer(), nullable=False),
         sa.Column("progress", sa.Double(), nullable=False),
         sa.Column("phase", sa.String(length=200), nullable=False),
         sa.Column("worker", sa.String(length=255), nullable=False),
@@ -166,11 +167,11 @@ def upgrade() -> None:
         sqlite_where=sa.text("schedule_id IS NOT NULL"),
     )
     op.create_index(
-        "ix_backtest_results_shared",
+        "ix_backtest_results_for_all",
         "backtest_results",
         NEWEST,
-        postgresql_where=sa.text("shared"),
-        sqlite_where=sa.text("shared = 1"),
+        postgresql_where=sa.text("shared OR owner_id IS NULL"),
+        sqlite_where=sa.text("shared = 1 OR owner_id IS NULL"),
     )
 
     op.add_column("users", sa.Column("language", sa.String(length=8), server_default="", nullable=False))
@@ -180,7 +181,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for column in ("sessions", "language"):
         op.drop_column("users", column)
-    for name in ("shared", "schedule"):
+    for name in ("for_all", "schedule"):
         op.drop_index(f"ix_backtest_results_{name}", "backtest_results")
     for column in ("shared", "schedule_id"):
         op.drop_column("backtest_results", column)

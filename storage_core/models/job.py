@@ -30,6 +30,7 @@ class Job(Base):
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     status: Mapped[str] = mapped_column(String(20), default="queued")
     attempt: Mapped[int] = mapped_column(default=0)
+    excused: Mapped[int] = mapped_column(default=0)  # attempts that a graceful stop ended: they do not count
     progress: Mapped[float] = mapped_column(Double, default=0.0)
     phase: Mapped[str] = mapped_column(String(200), default="")
     worker: Mapped[str] = mapped_column(String(255), default="")

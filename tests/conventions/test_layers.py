@@ -49,6 +49,12 @@ def test_the_catalogue_loads_without_numba():
     assert "numba" not in loaded
 
 
+def test_the_process_that_runs_jobs_loads_no_kernel_and_takes_no_backtest():
+    loaded = modules_after("import workers.boot, workers.io_actors, workers.jobs")
+    assert "workers.io_actors" in loaded
+    assert not loaded & {"numba", "pandas", "pyarrow", "flask", "engine.simulation", "workers.actors"}
+
+
 def test_the_clock_and_the_supervisor_stay_small():
     loaded = modules_after("import workers.clock, workers.supervisor")
     assert "workers.clock" in loaded
@@ -58,13 +64,16 @@ def test_the_clock_and_the_supervisor_stay_small():
 def test_queue_names_are_the_declared_actors():
     code = (
         "import dramatiq; from dramatiq.brokers.stub import StubBroker; dramatiq.set_broker(StubBroker());"
-        "import workers.actors; b = dramatiq.get_broker();"
+        "import workers.actors, workers.io_actors; b = dramatiq.get_broker();"
         "print(sorted((a.actor_name, a.queue_name) for a in b.actors.values()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     from workers import queue
 
-    assert ast.literal_eval(done.stdout) == [(queue.RUN_BACKTEST, queue.QUEUE_BACKTESTS)]
+    assert ast.literal_eval(done.stdout) == [
+        (queue.RUN_BACKTEST, queue.QUEUE_BACKTESTS),
+        (queue.RUN_JOB, queue.QUEUE_IO),
+    ]
 
 
 def test_the_version_stands_in_one_place_more_and_agrees():

@@ -7,9 +7,9 @@ import pytest
 from storage_core.bar_store import BarStore
 from tests.workers.examples import kinds, queue, row, wave
 from workers import run_backtest
+from workers.failures import backoff
 from workers.dead_letters import discard_dead, list_dead, retry_dead
 from workers.queue import count_tickets, make_broker
-from workers.run_backtest import backoff
 from workers.runtime import Runtime
 
 
@@ -47,10 +47,10 @@ def test_each_attempt_but_the_last_left_one_delayed_ticket(runtime, dead):
 
 
 def test_another_chance_has_all_its_attempts_and_leaves_no_letter(runtime, dead):
-    assert retry_dead(runtime.engine, runtime.broker, dead, by="kim")
+    assert retry_dead(runtime.engine, runtime.broker, [dead], by="kim") == [dead]
     assert list_dead(runtime.broker) == []
     assert count_tickets(runtime.broker) == 1
-    assert not retry_dead(runtime.engine, runtime.broker, dead, by="kim")
+    assert retry_dead(runtime.engine, runtime.broker, [dead], by="kim") == []
     assert run_backtest.run_next(runtime)
     done = row(runtime, dead)
     assert (done.status, done.attempt, done.error_code, done.error_message) == ("completed", 4, None, None)
@@ -58,8 +58,8 @@ def test_another_chance_has_all_its_attempts_and_leaves_no_letter(runtime, dead)
 
 
 def test_discarded_it_stays_failed(runtime, dead):
-    assert discard_dead(runtime.engine, runtime.broker, dead, by="kim")
-    assert not discard_dead(runtime.engine, runtime.broker, dead, by="kim")
+    assert discard_dead(runtime.engine, runtime.broker, [dead], by="kim") == [dead]
+    assert discard_dead(runtime.engine, runtime.broker, [dead], by="kim") == []
     assert list_dead(runtime.broker) == []
     assert row(runtime, dead).status == "failed"
     assert kinds(runtime, dead)[-1] == "discarded"
@@ -67,9 +67,9 @@ def test_discarded_it_stays_failed(runtime, dead):
 
 def test_a_failed_backtest_is_given_another_chance_when_the_broker_forgot_it(runtime, dead):
     runtime.broker.client.flushall()
-    assert retry_dead(runtime.engine, runtime.broker, dead, by="kim")
+    assert retry_dead(runtime.engine, runtime.broker, [dead], by="kim") == [dead]
     assert row(runtime, dead).status == "queued"
-    assert not retry_dead(runtime.engine, runtime.broker, uuid4(), by="kim")
+    assert retry_dead(runtime.engine, runtime.broker, [uuid4()], by="kim") == []
 
 
 def test_a_permanent_error_is_not_tried_again_and_no_dead_letter(runtime):
