@@ -71,6 +71,11 @@ def create_first_account(
     return user
 
 
+def names(session: Session) -> dict[int, str]:
+    """The name of every account by its id."""
+    return dict(session.execute(select(User.id, User.name).order_by(User.name)).tuples().all())
+
+
 def verify_password(session: Session, name: str, password: str, *, now: datetime | None = None) -> User | None:
     """The active account `name` when `password` is right, else None, after the same time. Notes the log-in."""
     user = session.scalar(select(User).where(User.name == name.strip().lower(), User.active))
