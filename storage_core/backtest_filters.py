@@ -25,9 +25,12 @@ class Filters:
     A row must have one of the `strategies`, `statuses`, `timeframes` and `sources`, hold one of the `symbols` and all
     of the `tags`. `submitted_from` <= created_at < `submitted_to`; the tested period lies within `period_from` and
     `period_to`; each metric (stored name) within its (lowest, highest), both inclusive; `text` stands in the note.
+    `owner_id` = only what that person submitted; `visible_to` = what that person sees: that, what is shared, and what
+    belongs to nobody.
     """
 
     owner_id: int | None = None
+    visible_to: int | None = None
     strategies: Sequence[str] = ()
     statuses: Sequence[str] = ()
     symbols: Sequence[str] = ()
@@ -46,6 +49,21 @@ class Filters:
 
     def conditions(self, dialect: str) -> list[ColumnElement[bool]]:
         """The conditions for the database of this `dialect` ("postgresql" or "sqlite"). Raises BadFilter."""
+        found = self._conditions(dialect)
+        return found if self.visible_to is None else [*found, or_(Backtest.owner_id == self.visible_to, FOR_ALL)]
+
+    def parts(self, dialect: str) -> list[list[ColumnElement[bool]]]:
+        """The same rows in one or two parts that have none in common, each with an index to walk it. Raises BadFilter.
+
+        Two with `visible_to`: their own, and what is there for everybody else.
+        """
+        found = self._conditions(dialect)
+        if self.visible_to is None:
+            return [found]
+        others = or_(Backtest.owner_id.is_(None), Backtest.owner_id != self.visible_to)
+        return [[*found, Backtest.owner_id == self.visible_to], [*found, FOR_ALL, others]]
+
+    def _conditions(self, dialect: str) -> list[ColumnElement[bool]]:
         if unknown := [status for status in self.statuses if status not in STATUSES]:
             raise BadFilter("status", unknown[0], ", ".join(STATUSES))
         deleted = Backtest.deleted_at
@@ -60,8 +78,7 @@ class Filters:
         if self.symbols:
             found.append(or_(*(_holds(Backtest.symbols, symbol, dialect) for symbol in self.symbols)))
         found += [_holds(Backtest.tags, tag, dialect) for tag in self.tags]
-        if self.pinned is not None:
-            found.append(Backtest.pinned == (true() if self.pinned else false()))
+        found += _is(Backtest.pinned, self.pinned) + _is(Backtest.shared, self.shared)
         if self.shared is not None:
             found.append(Backtest.shared == (true() if self.shared else false()))
         found += _within(Backtest.created_at, self.submitted_from, None)
@@ -93,12 +110,18 @@ COMPLETED: ColumnElement[bool] = Backtest.status == _inline("completed")
 """Only completed rows have metrics; saying so lets the partial indexes be used."""
 UNFINISHED: ColumnElement[bool] = Backtest.status != _inline("completed")
 """Said beside any other state: SQLite does not see by itself that the index of such rows can be used."""
+FOR_ALL: ColumnElement[bool] = or_(Backtest.shared == true(), Backtest.owner_id.is_(None))
+"""What everybody sees: what its owner shares, and what belongs to nobody, as the sample does."""
 
 
 def _one_of(column: InstrumentedAttribute[object], values: Sequence[object]) -> list[ColumnElement[bool]]:
     if len(values) == 1:
         return [column == values[0]]  # an equality lets an index that goes on with created_at keep the order
     return [column.in_(values)] if values else []
+
+
+def _is(column: InstrumentedAttribute[bool], wanted: bool | None) -> list[ColumnElement[bool]]:
+    return [] if wanted is None else [column == (true() if wanted else false())]
 
 
 def _within(column: InstrumentedAttribute[object], lowest: object, highest: object) -> list[ColumnElement[bool]]:

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, Text, false, true
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, Text, false, or_, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage_core.db import Base, utc_now
@@ -140,7 +140,7 @@ _index("run_key", Backtest.run_key, where=Backtest.run_key.is_not(None))
 _index("stores", Backtest.stores, where=_completed & Backtest.deleted_at.is_(None))
 _index("deleted", Backtest.deleted_at, where=Backtest.deleted_at.is_not(None))
 _index("schedule", Backtest.schedule_id, *_newest, where=Backtest.schedule_id.is_not(None))
-_index("shared", *_newest, where=Backtest.shared == true())
+_index("for_all", *_newest, where=or_(Backtest.shared == true(), Backtest.owner_id.is_(None)))
 _index("noted", *_newest, where=Backtest.note != "")
 _index("pinned", *_newest, where=Backtest.pinned == true())
 _index("sharpe", *_best, where=_completed, only="postgresql", postgresql_include=["total_return_pct"])

@@ -9,15 +9,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy import Engine, insert, select, update
+from sqlalchemy.orm import Session
 
 from storage_core import backtests
 from storage_core.backtest_filters import Filters
-from storage_core.backtest_list import SORTS, count_up_to, list_page
+from storage_core.backtest_list import LISTED, SORTS, Page, count_up_to, list_page
 from storage_core.db import session_scope
 from storage_core.errors import BadCursor, BadFilter
-from storage_core.models import Backtest
+from storage_core.models import Backtest, User
 from tests.storage_core.examples import spec
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -125,22 +125,23 @@ def test_rows_that_come_and_go_in_between(engine: Engine) -> None:
         assert (len(newest.rows), newest.newer) == (4, None)
 
 
+def mark_deleted(session: Session, page: Page) -> None:
+    ids = [row.task_id for row in page.rows]
+    session.execute(update(Backtest).where(Backtest.task_id.in_(ids)).values(deleted_at=NOON))
+
+
 def test_beyond_the_ends(engine: Engine) -> None:
     fill(engine, [made(number) for number in range(4)])
     with session_scope(engine) as session:
         page = list_page(session, size=2)
         last = list_page(session, size=2, after=page.older)
         assert (len(last.rows), last.older) == (2, None)
-        for row in last.rows:
-            row.deleted_at = NOON
-        session.flush()
+        mark_deleted(session, last)
         empty = list_page(session, size=2, after=page.older)
         assert (list(empty.rows), empty.older) == ([], None)
         assert len(list_page(session, size=2, before=empty.newer).rows) == 1
         first = list_page(session, size=2, before=last.newer)
-        for row in first.rows:
-            row.deleted_at = NOON
-        session.flush()
+        mark_deleted(session, first)
         assert list(list_page(session, before=last.newer).rows) == []
 
 
@@ -181,9 +182,70 @@ def test_a_row_of_the_list_is_light(engine: Engine) -> None:
     with session_scope(engine) as session:
         row = list_page(session).rows[0]
         assert (row.sparkline, row.lookahead_ok, row.params) == ([1.0, 2.0], True, {})
-        with pytest.raises(InvalidRequestError):
+        with pytest.raises(AttributeError):
             _ = row.metadata_
+        whole = backtests.get(session, row.task_id)
+        assert {name: getattr(row, name) for name in LISTED} == {name: getattr(whole, name) for name in LISTED}
         assert backtests.get(session, row.task_id).metadata_ == {}
+
+
+ME, OTHER = 1, 2
+
+
+@pytest.fixture
+def of_everybody(engine: Engine) -> list[dict[str, Any]]:
+    """Rows of two people and of nobody, some of them shared, some without a Sharpe."""
+    with session_scope(engine) as session:
+        session.add_all([User(id=ME, name="ada", role="trader", password_hash=""),
+                         User(id=OTHER, name="bob", role="trader", password_hash="")])  # fmt: skip
+    dice = random.Random(3)  # noqa: S311
+    rows = [
+        made(
+            number,
+            owner_id=dice.choice([ME, OTHER, OTHER, None]),
+            shared=dice.random() < 0.3,
+            sharpe=dice.choice([None, 0.5, 0.5, 2.0]),
+        )
+        for number in range(60)
+    ]
+    fill(engine, rows)
+    return rows
+
+
+@pytest.mark.parametrize("sort", ["-created_at", "created_at", "-sharpe", "sharpe"])
+def test_a_person_sees_their_own_what_is_shared_and_what_is_nobodys(
+    engine: Engine, of_everybody: list[dict[str, Any]], sort: str
+) -> None:
+    seen = [row for row in of_everybody if row["owner_id"] in (ME, None) or row["shared"]]
+    kinds = {(row["owner_id"], row["shared"]) for row in seen}
+    assert kinds == {(ME, True), (ME, False), (OTHER, True), (None, True), (None, False)}
+    right = expected(seen, sort)
+    for size in (1, 7, 200):
+        assert [task_id for page in pages(engine, size=size, sort=sort, owner_id=ME) for task_id in page] == right
+        back = list(pages(engine, size=size, sort=sort, owner_id=ME, back=True))
+        assert [task_id for page in reversed(back) for task_id in page] == right
+
+
+def test_counting_and_narrowing_what_a_person_sees(engine: Engine, of_everybody: list[dict[str, Any]]) -> None:
+    seen = [row for row in of_everybody if row["owner_id"] in (ME, None) or row["shared"]]
+    asked = {
+        "all": ({}, seen),
+        "own": ({"owner_id": ME}, [row for row in seen if row["owner_id"] == ME]),
+        "of somebody": ({"owner_id": OTHER}, [row for row in seen if row["owner_id"] == OTHER]),
+        "shared": ({"shared": True}, [row for row in seen if row["shared"]]),
+        "not shared": ({"shared": False}, [row for row in seen if not row["shared"]]),
+        "with a Sharpe": ({"metrics": {"sharpe": (1.0, None)}}, [row for row in seen if (row["sharpe"] or 0) > 1]),
+    }
+    with session_scope(engine) as session:
+        for name, (given, rows) in asked.items():
+            assert rows, name
+            assert count_up_to(session, owner_id=ME, filters=Filters(**given)) == len(rows), name
+            found = {row.task_id for row in list_page(session, owner_id=ME, size=200, filters=Filters(**given)).rows}
+            assert found == {row["task_id"] for row in rows}, name
+            conditions = Filters(**given, visible_to=ME).conditions(engine.dialect.name)
+            assert set(session.scalars(select(Backtest.task_id).where(*conditions))) == found, name
+        for limit in (1, len(asked["own"][1]), len(seen) - 1):
+            assert count_up_to(session, limit, owner_id=ME) == limit + 1
 
 
 RANGES = [
