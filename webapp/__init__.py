@@ -7,8 +7,9 @@ from pathlib import Path
 from flask_openapi3 import Info, OpenAPI
 
 from storage_core.settings import Settings
-from webapp import api, assets, commands, errors, extensions, filters, language, login, pages, security, templating
+from webapp import api, assets, commands, errors, extensions, filters, language, login, pages, request_log, security, templating
 from webapp.api import limits
+from webapp.request_counts import RequestCounts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +25,8 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
         validation_error_callback=api.invalid_request,
     )
     extensions.configure(app, settings or Settings.from_env())
+    app.extensions["request_counts"] = counts = RequestCounts()
+    request_log.init_app(app, counts.observe)
     # Flask runs after_request functions last to first: the headers come last, also on what the others answer.
     security.init_app(app)
     assets.init_app(app, ROOT / "static")
