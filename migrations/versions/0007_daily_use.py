@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("resolved_at", UtcDateTime(), nullable=True),
         sa.Column("told_at", UtcDateTime(), nullable=True),
         sa.Column("told_resolved_at", UtcDateTime(), nullable=True),
+        sa.Column("told", JsonB, nullable=False),
         sa.Column("send_error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
     )

@@ -15,6 +15,7 @@ class Alert(Base):
     """One condition, known by its `key`. While `resolved_at` is None it holds; telling people is noted per message.
 
     `told_at` and `told_resolved_at` are None until a channel has taken the message; `send_error` says why not yet.
+    `told` notes for each channel what it has taken: "open", then "resolved".
     """
 
     __tablename__ = "alerts"
@@ -30,6 +31,7 @@ class Alert(Base):
     resolved_at: Mapped[datetime | None]
     told_at: Mapped[datetime | None]
     told_resolved_at: Mapped[datetime | None]
+    told: Mapped[dict[str, Any]] = mapped_column(default=dict)
     send_error: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (Index(None, "last_at"),)
