@@ -1,4 +1,5 @@
-"""What people do with a backtest afterwards: note, tag and pin it, delete it, and take that back for a week.
+"""What people do with a backtest afterwards: note, tag, pin and share it, choose which of its symbols count, delete it,
+and take that back for a week.
 
 Deleting only marks the row; its files stay where they are, so that undoing it cannot fail. After the week `purge`
 takes the row and the files away, the files by way of the trash.
@@ -6,10 +7,11 @@ takes the row and the files away, the files by way of the trash.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete as delete_rows
@@ -28,6 +30,8 @@ from storage_core.settings import Settings
 
 UNDO_FOR = timedelta(days=7)
 LONGEST_NOTE, LONGEST_TAG, MOST_TAGS = 10_000, 40, 20
+ACTIVE_SYMBOLS = "active_symbols"
+"""In the metadata: the symbols that count and the metrics of those. Missing while all of them count."""
 _ENDED = ("completed", "failed", "cancelled")
 _PLAIN = {"synchronize_session": False}
 
@@ -52,6 +56,39 @@ def annotate(
         backtest.pinned = pinned
     session.flush()
     return backtest
+
+
+def share(session: Session, task_id: UUID, *, shared: bool) -> Backtest:
+    """Let everybody read it who may log in, or its owner alone."""
+    backtest = get(session, task_id)
+    backtest.shared = shared
+    session.flush()
+    return backtest
+
+
+def choose_symbols(session: Session, task_id: UUID, symbols: Sequence[str], metrics: Mapping[str, Any]) -> Backtest:
+    """Note that only these symbols count, and the `metrics` of those by stored name; all of them: as it was computed.
+
+    What was computed stays as it is under `metrics` and in the row's columns. Raises BadFilter.
+    """
+    backtest = session.get_one(Backtest, task_id, populate_existing=True, with_for_update=True)
+    unknown = [symbol for symbol in symbols if symbol not in backtest.symbols]
+    if unknown or not symbols:
+        was = ", ".join(unknown) or "none"
+        raise BadFilter("symbols", was, f"at least one of {', '.join(backtest.symbols)}")
+    kept = {name: value for name, value in backtest.metadata_.items() if name != ACTIVE_SYMBOLS}
+    active = [symbol for symbol in backtest.symbols if symbol in symbols]
+    if len(active) < len(backtest.symbols):
+        kept[ACTIVE_SYMBOLS] = {"symbols": active, "metrics": dict(metrics)}
+    backtest.metadata_ = kept
+    session.flush()
+    return backtest
+
+
+def active_symbols(backtest: Backtest) -> list[str]:
+    """The symbols that count, in the order of the spec."""
+    chosen = (backtest.metadata_ or {}).get(ACTIVE_SYMBOLS)
+    return list(chosen["symbols"]) if chosen else list(backtest.symbols)
 
 
 def delete(session: Session, task_id: UUID, *, by: str, now: datetime | None = None) -> None:

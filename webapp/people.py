@@ -46,9 +46,13 @@ class Person(UserMixin):
         return None if self.sees_all else self.id
 
     def sees(self, backtest: Backtest) -> bool:
-        """Their own, what belongs to nobody (the sample), and everything for an admin."""
-        return self.sees_all or backtest.owner_id in (None, self.id)
+        """Their own, what is shared or belongs to nobody (the sample), and everything for an admin."""
+        return self.sees_all or backtest.shared or backtest.owner_id in (None, self.id)
 
     def owns(self, backtest: Backtest) -> bool:
         """Whether this person may note, tag, pin and delete it: their own, and everything for an admin."""
         return self.sees_all or backtest.owner_id == self.id
+
+    def may_stop(self, backtest: Backtest) -> bool:
+        """Whether this person may cancel it: what they own, and what belongs to nobody."""
+        return backtest.owner_id is None or self.owns(backtest)

@@ -108,3 +108,31 @@ def test_files_that_cannot_be_moved_keep_their_row(engine: Engine, settings: Set
     assert row(engine, stored).deleted_at is not None
     (settings.results_dir / result_folders.TRASH).unlink()
     assert backtest_keeping.purge(engine, settings, now=utc_now() + LATER) == [stored]
+
+
+def test_the_symbols_that_count_are_noted_beside_what_was_computed(engine: Engine, settings: Settings) -> None:
+    claim = claimed(engine, queued(engine, symbols=["KRW-BTC", "KRW-ETH"]))
+    made = tables(6, symbols=("KRW-BTC", "KRW-ETH"))
+    result_store.save(engine, settings, claim, made, metrics=METRICS, metadata=METADATA)
+    original = row(engine, claim.task_id)
+    assert backtest_keeping.active_symbols(original) == ["KRW-BTC", "KRW-ETH"]
+    for bad in ([], ["KRW-NONE"]):
+        with session_scope(engine) as session, pytest.raises(BadFilter, match="at least one of"):
+            backtest_keeping.choose_symbols(session, claim.task_id, bad, {})
+    with session_scope(engine) as session:
+        backtest_keeping.choose_symbols(session, claim.task_id, ["KRW-ETH"], {"sharpe": 9.0})
+    changed = row(engine, claim.task_id)
+    assert changed.metadata_["active_symbols"] == {"symbols": ["KRW-ETH"], "metrics": {"sharpe": 9.0}}
+    assert backtest_keeping.active_symbols(changed) == ["KRW-ETH"]
+    assert {name: changed.metadata_[name] for name in original.metadata_} == original.metadata_
+    assert changed.sharpe == original.sharpe
+    with session_scope(engine) as session:
+        backtest_keeping.choose_symbols(session, claim.task_id, ["KRW-ETH", "KRW-BTC"], {})
+    assert row(engine, claim.task_id).metadata_ == original.metadata_
+
+
+def test_sharing_and_no_longer(engine: Engine, stored: uuid.UUID) -> None:
+    for shared in (True, True, False):
+        with session_scope(engine) as session:
+            backtest_keeping.share(session, stored, shared=shared)
+        assert row(engine, stored).shared is shared

@@ -63,7 +63,8 @@ def cancel_backtest(path: BacktestPath, query: Nothing) -> Response:
     At once while it waits, within moments while it runs; 409 when it has ended.
     """
     need_trader()
-    visible_backtest(path.task_id)
+    if not person().may_stop(visible_backtest(path.task_id)):
+        abort(403, "Only its owner, or an admin, may stop this backtest.")
     try:
         row = backtests.cancel(db.session(), path.task_id, by=person().name)
     except NotCancellable as error:

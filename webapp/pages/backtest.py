@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, flash, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, make_response, render_template, request, url_for
+from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from storage_core import backtests
@@ -62,7 +63,8 @@ def status(task_id: UUID) -> Response:
 def cancel(task_id: UUID) -> AnyResponse:
     """Stop it; a finished one stays as it is, and the page says so."""
     need_trader()
-    visible_backtest(task_id)
+    if not person().may_stop(visible_backtest(task_id)):
+        abort(403, _("Only its owner, or an admin, may stop this backtest."))
     try:
         backtests.cancel(db.session(), task_id, by=person().name)
         db.session.commit()
