@@ -32,6 +32,14 @@ class Lifecycle(dramatiq.Middleware):
         Runtime.current().close()
 
 
+class IoLifecycle(Lifecycle):
+    """The same for a process that runs jobs."""
+
+    def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Nothing to load: the first job of a kind loads what it needs."""
+        log.info("ready")
+
+
 class ComputeLifecycle(Lifecycle):
     """The same for a process that runs backtests, which has much to load first."""
 
@@ -67,7 +75,7 @@ def boot() -> None:
 
 def boot_io() -> None:
     """A process that runs jobs, which mostly wait for the network: it loads no kernels."""
-    _set_up("worker-io", Lifecycle())
+    _set_up("worker-io", IoLifecycle())
     import workers.io_actors  # noqa: F401  declares the actor on the broker just set
 
 

@@ -142,8 +142,9 @@ def supervise(settings: Settings, stop: threading.Event) -> None:
             child.start()
         wait_for_page(settings, children[0], stop)
         if not stop.is_set():
+            children[-1].start()  # nothing on the first page waits for it
             say(text.rstrip("\n"))
-        while not stop.wait(0.2):  # the last child starts here, so that the first page does not wait for it
+        while not stop.wait(0.2):
             for child in (*broker, *children):
                 child.keep_alive()
     finally:

@@ -1,6 +1,7 @@
 """Starting and stopping the product, politely and not."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -37,6 +38,7 @@ def test_ctrl_c_leaves_no_process_behind(product):
 
 def test_a_second_start_says_that_the_port_is_taken_and_starts_nothing(product, tmp_path):
     product.start()
+    wait_for(lambda: re.search("ready.*worker-io", product.output), seconds=60, what="the last process")
     before = {process.pid for process in product.family()}
     for folder in (product.data_dir, tmp_path / "other"):
         second = subprocess.run(
@@ -71,7 +73,7 @@ def test_a_killed_product_starts_again_with_nothing_lost(product):
 
 def test_each_process_that_is_killed_comes_back(product):
     product.start()
-    for part in ("workers.clock", "valkey-server", "gunicorn", "dramatiq"):
+    for part in ("workers.clock", "valkey-server", "gunicorn", "boot:boot ", "boot:boot_io"):
         main = product.find(part)[0].pid
         os.kill(main, signal.SIGKILL)
 
