@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, false, func, literal, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
@@ -22,13 +23,14 @@ Range = tuple[float | None, float | None]
 class Filters:
     """What must hold for a row to be listed; an empty field asks for nothing.
 
-    A row must have one of the `strategies`, `statuses`, `timeframes` and `sources`, hold one of the `symbols` and all
+    `task_ids` not None = only those. A row must have one of the `strategies`, `statuses`, `timeframes` and `sources`, hold one of the `symbols` and all
     of the `tags`. `submitted_from` <= created_at < `submitted_to`; the tested period lies within `period_from` and
     `period_to`; each metric (stored name) within its (lowest, highest), both inclusive; `text` stands in the note.
     `owner_id` = only what that person submitted; `visible_to` = what that person sees: that, what is shared, and what
     belongs to nobody.
     """
 
+    task_ids: Sequence[UUID] | None = None
     owner_id: int | None = None
     visible_to: int | None = None
     strategies: Sequence[str] = ()
@@ -68,6 +70,8 @@ class Filters:
             raise BadFilter("status", unknown[0], ", ".join(STATUSES))
         deleted = Backtest.deleted_at
         found: list[ColumnElement[bool]] = [deleted.is_not(None) if self.deleted else deleted.is_(None)]
+        if self.task_ids is not None:
+            found.append(Backtest.task_id.in_(self.task_ids))
         found += _one_of(Backtest.owner_id, () if self.owner_id is None else (self.owner_id,))
         found += _one_of(Backtest.strategy, self.strategies)
         found += _one_of(Backtest.status, [_inline(status) for status in self.statuses])
