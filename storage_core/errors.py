@@ -156,6 +156,26 @@ class AlreadySetUp(StorageError):
         super().__init__("the first account has already been created; please log in")
 
 
+class AccountNotFound(StorageError):
+    """No account of a person has this number."""
+
+    permanent = True
+
+    def __init__(self, user_id: int) -> None:
+        self.user_id = user_id
+        super().__init__(f"there is no account number {user_id}")
+
+
+class LastAdmin(StorageError):
+    """Afterwards nobody could look after the accounts any more."""
+
+    permanent = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name} is the last admin who can log in; make somebody else an admin first")
+
+
 class BadSymbol(StorageError):
     """Not a symbol such as KRW-BTC."""
 

@@ -51,7 +51,12 @@ def test_passwords(engine: Engine) -> None:
         assert user.last_login_at is not None
         assert user.password_hash.startswith("$argon2id$")
         assert accounts.verify_password(session, "kim", PASSWORD + " ") is None
-        assert accounts.verify_password(session, "lee", PASSWORD) is None
+        for nobody in ("lee", "", "kim\x00", "\ud800", "k" * 9999):
+            assert accounts.verify_password(session, nobody, PASSWORD) is None
+        sessions = user.sessions
+        accounts.set_password(session, user, PASSWORD + "!")
+        assert user.sessions == sessions + 1
+        accounts.set_password(session, user, PASSWORD)
         user.active = False
         session.flush()
         assert accounts.verify_password(session, "kim", PASSWORD) is None
@@ -72,13 +77,17 @@ def test_changes(engine: Engine) -> None:
     with session_scope(engine) as session:
         user = accounts.create_first_account(session, name="kim", password=PASSWORD)
         accounts.set_password(session, user, "another horse")
+        accounts.set_preferences(session, user, timezone="Europe/Berlin", theme="dark", language="ko")
         accounts.set_preferences(session, user, timezone="Europe/Berlin", theme="dark")
+        assert user.language == "ko"
         assert accounts.verify_password(session, "kim", PASSWORD) is None
         assert accounts.verify_password(session, "kim", "another horse") is user
         with pytest.raises(AccountError, match="timezone"):
             accounts.set_preferences(session, user, timezone="Mars/Base", theme="dark")
         with pytest.raises(AccountError, match="auto, light, dark"):
             accounts.set_preferences(session, user, timezone="UTC", theme="pink")
+        with pytest.raises(AccountError, match="en, ko"):
+            accounts.set_preferences(session, user, timezone="UTC", theme="dark", language="xx")
 
 
 @pytest.mark.parametrize(
