@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
-from storage_core import modes
+from storage_core import access, modes
 from storage_core.errors import SettingsError
 from storage_core.object_settings import S3, S3Access, endpoint_url, storage_uri
 
@@ -52,6 +52,18 @@ VARIABLES: tuple[Variable, ...] = (
         "",
         "Signs cookies and links, at least 16 characters. Empty: made once and kept in DATA_DIR/secret_key. "
         "SECRET_KEY_FILE names a file that holds it.",
+    ),
+    Variable(
+        "AUTH",
+        "password",
+        "password: people log in. none: everybody is an admin, only with HOST on a loopback address and only for "
+        "requests from this machine.",
+    ),
+    Variable(
+        "TRUSTED_PROXIES",
+        "0",
+        "How many proxies stand before the web server and set X-Forwarded-For, -Proto and -Host, 0 to 10. "
+        "0: these headers count for nothing.",
     ),
     Variable("LOG_FORMAT", "console", "console for people, json for machines."),
     Variable(
@@ -120,6 +132,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     timezone: str = "UTC"
+    auth: str = "password"
+    trusted_proxies: int = 0
     log_format: str = "console"
     api_rate_limit: str | None = "6000 per minute"
     cors_origins: tuple[str, ...] = ()
@@ -149,6 +163,8 @@ class Settings:
             host=_host(values.get("HOST")),
             port=_whole_number("PORT", values.get("PORT"), 1, 65535),
             timezone=_timezone(values.get("TIMEZONE")),
+            auth=access.auth_mode(values.get("AUTH"), host=values.get("HOST"), proxies=values.get("TRUSTED_PROXIES")),
+            trusted_proxies=_whole_number("TRUSTED_PROXIES", values.get("TRUSTED_PROXIES"), 0, 10),
             log_format=_log_format(values.get("LOG_FORMAT")),
             api_rate_limit=_rate_limit(values.get("API_RATE_LIMIT")),
             cors_origins=_origins(values.get("CORS_ORIGINS")),
