@@ -4,7 +4,7 @@ A dead letter is a message in dramatiq's own dead-letter queue (`dramatiq:backte
 adds the traceback to what the row says: a failed backtest can be given another chance without one, too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +15,11 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Engine
 
-from storage_core import backtests
+from storage_core import audit, backtests
 from storage_core.db import session_scope
+from storage_core.models import Backtest
 from workers.errors import BrokerDown
-from workers.queue import QUEUE_BACKTESTS, make_ticket, send_backtest
+from workers.queue import QUEUE_BACKTESTS, make_ticket, send_backtests
 
 NOT_KNOWN = "the worker broke outside of the backtest; its log says how"
 
@@ -59,10 +60,11 @@ def bury(
         raise BrokerDown(str(error)) from error
 
 
-def list_dead(broker: RedisBroker) -> list[DeadLetter]:
-    """Every dead letter, the newest first. Raises BrokerDown."""
+def list_dead(broker: RedisBroker, *, limit: int | None = None) -> list[DeadLetter]:
+    """The newest `limit` dead letters (None: all), the newest first. Raises BrokerDown."""
     try:
-        times: Any = broker.client.zrevrange(_times(broker), 0, -1, withscores=True)
+        last = -1 if limit is None else limit - 1
+        times: Any = broker.client.zrevrange(_times(broker), 0, last, withscores=True)
         bodies = broker.client.hmget(_messages(broker), [name for name, _ in times]) if times else []
     except redis.RedisError as error:
         raise BrokerDown(str(error)) from error
@@ -70,36 +72,50 @@ def list_dead(broker: RedisBroker) -> list[DeadLetter]:
     return [_letter(name.decode(), at, dramatiq.Message.decode(body)) for (name, at), body in found if body]
 
 
-def retry_dead(engine: Engine, broker: RedisBroker, task_id: UUID, *, by: str) -> bool:
-    """Queue the failed backtest again with all its attempts to come; False when it is not failed (any more).
+def retry_dead(engine: Engine, broker: RedisBroker, task_ids: Collection[UUID], *, by: str) -> list[UUID]:
+    """Queue failed backtests again with all their attempts to come; returns those that were failed.
 
-    Its dead letters are removed either way. Raises BrokerDown when they cannot be; the backtest is queued by then.
+    The dead letters of all of them are removed. Raises BrokerDown when they cannot be; those backtests are queued by
+    then, and the clock sends their tickets.
     """
-    with session_scope(engine) as session:
-        revived = backtests.revive(session, task_id, by=by)
-    if revived:
-        send_backtest(broker, task_id)
-    _remove(broker, task_id)
+    revived = [task_id for task_id in task_ids if _revive(engine, task_id, by)]
+    send_backtests(broker, revived)
+    _remove(broker, task_ids)
     return revived
 
 
-def discard_dead(engine: Engine, broker: RedisBroker, task_id: UUID, *, by: str) -> bool:
-    """Remove the dead letters of `task_id`, which stays failed; False when there were none. Raises BrokerDown."""
-    removed = _remove(broker, task_id)
-    if removed:
+def discard_dead(engine: Engine, broker: RedisBroker, task_ids: Collection[UUID], *, by: str) -> list[UUID]:
+    """Remove the dead letters of backtests, which stay failed; returns those that had one. Raises BrokerDown."""
+    removed = _remove(broker, task_ids)
+    for task_id in removed:
         with session_scope(engine) as session:
-            backtests.add_event(session, task_id, "discarded", actor=by)
+            if session.get(Backtest, task_id) is not None:  # it may have been deleted for good since
+                backtests.add_event(session, task_id, "discarded", actor=by)
+            audit.record(session, actor=by, action="dead_letter.discarded", target=str(task_id))
     return removed
 
 
-def _remove(broker: RedisBroker, task_id: UUID) -> bool:
-    names = [letter.message_id for letter in list_dead(broker) if letter.task_id == task_id]
+def _revive(engine: Engine, task_id: UUID, by: str) -> bool:
+    with session_scope(engine) as session:
+        revived = backtests.revive(session, task_id, by=by)
+        if revived:
+            audit.record(session, actor=by, action="dead_letter.retried", target=str(task_id))
+    return revived
+
+
+def _remove(broker: RedisBroker, task_ids: Collection[UUID]) -> list[UUID]:
+    """The backtests whose letters are gone now."""
+    found = [letter for letter in list_dead(broker) if letter.task_id in task_ids]
+    names = [letter.message_id for letter in found]
     if names:
-        with broker.client.pipeline(transaction=True) as pipeline:
-            pipeline.zrem(_times(broker), *names)
-            pipeline.hdel(_messages(broker), *names)
-            pipeline.execute()
-    return bool(names)
+        try:
+            with broker.client.pipeline(transaction=True) as pipeline:
+                pipeline.zrem(_times(broker), *names)
+                pipeline.hdel(_messages(broker), *names)
+                pipeline.execute()
+        except redis.RedisError as error:
+            raise BrokerDown(str(error)) from error
+    return list(dict.fromkeys(letter.task_id for letter in found))
 
 
 def _letter(name: str, at: float, message: dramatiq.Message[Any]) -> DeadLetter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -15,8 +16,6 @@ from webapp.extensions import broker, db
 from workers.dead_letters import discard_dead, list_dead, retry_dead
 from workers.errors import BrokerDown
 from workers.queue import send_backtest
-
-BY = "command"
 
 
 @click.group("dead-letters")
@@ -47,9 +46,10 @@ def list_command(traceback: bool) -> None:
 def retry_command(task_id: UUID | None, every: bool) -> None:
     """Queue TASK_ID again, with all its attempts to come. Any failed backtest can be named."""
     with plain_errors():
-        for one in _chosen(task_id, every=every):
-            queued = retry_dead(db.engine, broker(), one, by=BY)
-            click.echo(f"{one} is queued again." if queued else f"{one} is not failed; nothing was queued.")
+        chosen = _chosen(task_id, every=every)
+        queued = retry_dead(db.engine, broker(), chosen, by=console())
+    for one in chosen:
+        click.echo(f"{one} is queued again." if one in queued else f"{one} is not failed; nothing was queued.")
 
 
 @dead_letters.command("discard")
@@ -59,9 +59,10 @@ def retry_command(task_id: UUID | None, every: bool) -> None:
 def discard_command(task_id: UUID | None, every: bool) -> None:
     """Remove the dead letter of TASK_ID; the backtest stays failed."""
     with plain_errors():
-        for one in _chosen(task_id, every=every):
-            removed = discard_dead(db.engine, broker(), one, by=BY)
-            click.echo(f"{one} was discarded." if removed else f"{one} has no dead letter.")
+        chosen = _chosen(task_id, every=every)
+        removed = discard_dead(db.engine, broker(), chosen, by=console())
+    for one in chosen:
+        click.echo(f"{one} was discarded." if one in removed else f"{one} has no dead letter.")
 
 
 @click.command("verify")
@@ -74,6 +75,11 @@ def verify(task_id: UUID) -> None:
         db.session.commit()
         send_backtest(broker(), again.task_id)
     click.echo(f"{again.task_id} runs; its page says what it found.")
+
+
+def console() -> str:
+    """Who is at the terminal, as the log of a backtest and the audit log name them."""
+    return f"console ({getpass.getuser()})"
 
 
 def _chosen(task_id: UUID | None, *, every: bool) -> list[UUID]:
