@@ -24,6 +24,7 @@ from workers.housekeeping import run_housekeeping
 from workers.job_tickets import tick_jobs
 from workers.presence import Presence
 from workers.queue import count_tickets, make_broker, send_backtests
+from workers.run_schedules import take_turns
 
 log = structlog.get_logger("clock")
 
@@ -50,6 +51,7 @@ def tick(engine: Engine, broker: RedisBroker, *, silent_for: timedelta = SILENT_
     for task_id, attempt in failed:
         log.error("worker fell silent in the last attempt", task_id=str(task_id))
         bury(broker, task_id, code=WORKER_LOST, reason="the worker fell silent in the last attempt", attempt=attempt)
+    take_turns(engine)
     tick_jobs(engine, broker, silent_for=silent_for)
     return top_up(engine, broker)
 

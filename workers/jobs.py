@@ -28,7 +28,9 @@ log = structlog.get_logger("worker")
 
 Outcome: TypeAlias = dict[str, Any]
 
-KINDS: Mapping[str, str] = {}
+KINDS: Mapping[str, str] = {
+    "run_schedule": "workers.run_schedules:run_schedule",
+}
 """The function of each kind, loaded when the first job of it is run."""
 
 CLAIM_PATIENCE, END_PATIENCE = 86_400.0, 15.0
