@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from storage_core.settings import VARIABLES
+from storage_core.variables import VARIABLES
 
 HEAD = """\
 # Settings of coin-hts, each with its default. Copy this to .env, or to where your service manager reads it,
