@@ -1,0 +1,133 @@
+"""Alerts: what is wrong now, noted once, and when it was over.
+
+An alert is open from the moment its condition is found until it is found to be over. Its `key` names the condition;
+finding it again adds to the count of the same row, so that one condition is one alert however often it is looked at.
+Whom it was told to is in `alert_telling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from storage_core.db import utc_now
+from storage_core.models import Alert
+
+KINDS: Mapping[str, str] = {
+    "backtest": "a backtest failed in every attempt",
+    "queue": "the queue does not move, or its server does not answer",
+    "worker": "no worker gives a sign of life",
+    "disk": "a disk is filling up",
+    "backup": "a backup or a rehearsal is overdue",
+    "integrity": "a stored result is not what was stored",
+    "stores": "results miss a form that the storage mode asks for",
+    "channel": "a channel of alerts does not take messages",
+    "test": "a test message, asked for by an admin",
+}
+KEPT_FOR = timedelta(days=400)
+LONGEST_KEY, LONGEST_MESSAGE = 200, 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, as a sentence for people, and facts for programs."""
+
+    message: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def raise_(session: Session, key: str, *, kind: str, problem: Problem, now: datetime | None = None) -> bool:
+    """Note that the condition `key` holds; True when it is new. Does not commit.
+
+    While it is open, its message and detail are those of the last time. Two clocks that find it at once make one row.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind is {kind!r}; allowed: {', '.join(KINDS)}")
+    now, key = now or utc_now(), key[:LONGEST_KEY]
+    facts = {"message": _clean(problem.message), "detail": dict(problem.detail), "last_at": now}
+    if _again(session, key, facts):
+        return False
+    try:
+        with session.begin_nested():
+            session.add(Alert(key=key, kind=kind, first_at=now, **facts))
+    except IntegrityError:  # another clock was faster
+        _again(session, key, facts)
+        return False
+    return True
+
+
+def resolve(session: Session, key: str, *, now: datetime | None = None) -> bool:
+    """Note that the condition `key` is over; False when it was not open. Does not commit."""
+    now = now or utc_now()
+    over = update(Alert).where(Alert.key == key[:LONGEST_KEY], Alert.resolved_at.is_(None))
+    changed = session.execute(
+        over.values(resolved_at=now, last_at=now).returning(Alert.id), execution_options={"synchronize_session": False}
+    )
+    return changed.first() is not None
+
+
+def settle(
+    session: Session,
+    kind: str,
+    found: Mapping[str, Problem],
+    *,
+    still: Collection[str] = (),
+    now: datetime | None = None,
+) -> None:
+    """Make the open alerts of `kind` those in `found`, by key: raise these, resolve the others. Does not commit.
+
+    Those whose key is in `still` are known to hold although they are not in `found`, and are left as they are.
+    """
+    known = session.scalars(select(Alert.key).where(Alert.kind == kind, Alert.resolved_at.is_(None))).all()
+    for key, problem in found.items():
+        raise_(session, key, kind=kind, problem=problem, now=now)
+    for key in known:
+        if key not in found and key not in still:
+            resolve(session, key, now=now)
+
+
+def open_alerts(session: Session, *, kind: str | None = None, limit: int = 200) -> Sequence[Alert]:
+    """What is wrong now, the newest first; tests of the channels are left out unless asked for."""
+    of_kind = Alert.kind != "test" if kind is None else Alert.kind == kind
+    query = select(Alert).where(Alert.resolved_at.is_(None), of_kind)
+    return session.scalars(query.order_by(Alert.first_at.desc(), Alert.id.desc()).limit(limit)).all()
+
+
+def past_alerts(session: Session, *, limit: int = 50) -> Sequence[Alert]:
+    """What was wrong, what ended last first."""
+    query = select(Alert).where(Alert.resolved_at.is_not(None), Alert.kind != "test")
+    return session.scalars(query.order_by(Alert.last_at.desc(), Alert.id.desc()).limit(limit)).all()
+
+
+def count_open(session: Session) -> dict[str, int]:
+    """How many alerts are open, by kind; answered from the index of the open ones, however many there were."""
+    rows = session.execute(
+        select(Alert.kind, func.count()).where(Alert.resolved_at.is_(None), Alert.kind != "test").group_by(Alert.kind)
+    )
+    return dict(rows.all())
+
+
+def forget(session: Session, *, now: datetime | None = None) -> None:
+    """Remove what was over 400 days ago. Does not commit."""
+    before = (now or utc_now()) - KEPT_FOR
+    session.execute(delete(Alert).where(Alert.last_at < before, Alert.resolved_at.is_not(None)))
+
+
+def _again(session: Session, key: str, facts: Mapping[str, Any]) -> bool:
+    same = update(Alert).where(Alert.key == key, Alert.resolved_at.is_(None))
+    changed = session.execute(
+        same.values(count=Alert.count + 1, **facts).returning(Alert.id),
+        execution_options={"synchronize_session": False},
+    )
+    return changed.first() is not None
+
+
+def _clean(text: str) -> str:
+    """Text that PostgreSQL takes, of bounded length."""
+    return text.replace("\x00", "")[:LONGEST_MESSAGE]
