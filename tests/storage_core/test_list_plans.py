@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event, insert, text
 
 from storage_core.backtest_filters import Filters
 from storage_core.backtest_list import list_page
@@ -14,20 +14,23 @@ from storage_core.backtests import counts, requeue_lost
 from storage_core.db import make_engine, session_scope, utc_now
 from storage_core.fair_queue import in_line
 from storage_core.migrate import upgrade
+from storage_core.models import User
 from tests.databases import fresh_postgresql_database
 
 ROWS = 100_000
+PEOPLE = ("has nearly all", "has 100, long ago", "has none")
 FILL = text("""
     INSERT INTO backtest_results (task_id, strategy, symbols, start_date, end_date, timeframe, status, metadata,
         created_at, updated_at, params, spec, source, note, pinned, tags, attempt, progress, phase, queued_at, revision,
-        owner_id, sharpe, total_return_pct, trade_count)
+        owner_id, shared, sharpe, total_return_pct, trade_count)
     SELECT gen_random_uuid(), (ARRAY['sma_cross','rsi_reversion','donchian_breakout','macd_cross'])[1 + n % 4],
         jsonb_build_array('KRW-' || (ARRAY['BTC','ETH','XRP','SOL','DOGE','ADA','DOT'])[1 + n % 7]),
         '2024-01-01', '2024-02-01', '1h',
         CASE WHEN n % 100 = 0 THEN 'failed' WHEN n % 5000 = 1 THEN 'queued' WHEN n % 20000 = 2 THEN 'running'
         ELSE 'completed' END, '{}', now() - n * interval '1 minute', now(), '{}', '{}',
         'web', CASE WHEN n % 1000 = 3 THEN 'a note about ' || n ELSE '' END, n % 500 = 4,
-        CASE WHEN n % 300 = 5 THEN '["trend"]'::jsonb ELSE '[]'::jsonb END, 1, 1, '', now(), 1, NULL,
+        CASE WHEN n % 300 = 5 THEN '["trend"]'::jsonb ELSE '[]'::jsonb END, 1, 1, '', now(), 1,
+        CASE WHEN n % 2000 = 8 THEN NULL WHEN n > 70000 AND n % 300 = 9 THEN 2 ELSE 1 END, n % 1500 = 10,
         CASE WHEN n % 100 > 2 THEN 6 * random() - 3 END, CASE WHEN n % 100 > 2 THEN 100 * random() - 50 END, n % 300
     FROM generate_series(1, :rows) AS n
 """)
@@ -67,6 +70,7 @@ def full(postgres_server: str) -> Iterator[Engine]:
         upgrade(url)
         engine = make_engine(url)
         with engine.begin() as connection:
+            connection.execute(insert(User), [{"name": name, "role": "trader", "password_hash": ""} for name in PEOPLE])
             connection.execute(FILL, {"rows": ROWS})
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE backtest_results"))
@@ -112,9 +116,11 @@ def assert_walks_an_index(found: list[dict[str, Any]], *, blocks: int) -> None:
         assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < blocks, shape
 
 
+@pytest.mark.parametrize("owner_id", [None, 1, 2, 3], ids=["admin", *PEOPLE])
 @pytest.mark.parametrize(("name", "question"), HOT, ids=[name for name, _ in HOT])
-def test_hot_lists_never_scan(full: Engine, name: str, question: dict[str, Any]) -> None:
-    """The first page, and the page after it: neither reads the table, nor a good part of it."""
+def test_hot_lists_never_scan(full: Engine, name: str, question: dict[str, Any], owner_id: int | None) -> None:
+    """The first page, and the page after it, whoever asks: neither reads the table, nor a good part of it."""
+    question = {**question, "owner_id": owner_id}
     assert_walks_an_index(plans(full, lambda session: list_page(session, **question)), blocks=1500)
     with session_scope(full) as session:
         older = list_page(session, **question).older

@@ -20,6 +20,8 @@ ASKED = {
     "strategy": lambda session: list_page(session, filters=Filters(strategies=["sma_cross"], statuses=["completed"])),
     "best": lambda session: list_page(session, sort="-sharpe"),
     "note": lambda session: list_page(session, filters=Filters(text="rare")),
+    "what one person sees": lambda session: list_page(session, owner_id=1),
+    "shared": lambda session: list_page(session, filters=Filters(shared=True)),
     "pinned": lambda session: list_page(session, filters=Filters(pinned=True)),
 }
 
@@ -50,3 +52,5 @@ def test_never_scans_the_table(engine: Engine, name: str) -> None:
         assert "USING INDEX" in step or "USING COVERING INDEX" in step, found
     if name in ("the header", "silent workers", "failed", "running and queued"):
         assert all("unfinished" in step or "turn" in step or "flow" in step for step in steps), found
+    if name == "what one person sees":
+        assert ["owner_newest" in steps[0], "for_all" in steps[1]] == [True, True], found
