@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from engine.errors import SpecError
+from engine.lines import Line, Lines, no_lines
 from engine.params import Params, ParamSpec, nearest
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class StrategySpec:
     `check(params)`: rules between params; raises SpecError. Runs after each param is in its own range.
     `memory(params)`: when given, the signal at bar i depends on bars i - memory .. i only, to the last bit, so that
     long runs can be computed piece by piece; None: it may depend on every earlier bar.
+    `lines(params)`: the indicators to draw in a chart of it.
     """
 
     name: str
@@ -35,6 +37,7 @@ class StrategySpec:
     warmup: Callable[[Params], int]
     check: Callable[[Params], None] | None = None
     memory: Callable[[Params], int] | None = None
+    lines: Lines = no_lines
 
 
 Catalog = Mapping[str, StrategySpec]
@@ -62,6 +65,35 @@ def _below(low: str, high: str) -> Callable[[Params], None]:
 def _int(name: str, default: int, bounds: tuple[int, int], label: str, help_: str) -> ParamSpec:
     low, high = bounds
     return ParamSpec(name=name, type="int", default=default, minimum=low, maximum=high, step=1, label=label, help=help_)
+
+
+def _bollinger_lines(params: Params) -> tuple[Line, ...]:
+    period, width = whole(params, "period"), number(params, "deviations")
+    return (
+        Line(f"Mean {period}", "sma", (period,), faint=True),
+        Line(f"+{width:g} sd", "bollinger", (period, width)),
+        Line(f"-{width:g} sd", "bollinger", (period, -width)),
+    )
+
+
+def _rsi_lines(params: Params) -> tuple[Line, ...]:
+    levels = [Line(f"{number(params, name):g}", "level", (number(params, name),), "below", True)
+              for name in ("lower", "upper")]  # fmt: skip
+    return (Line(f"RSI {params['period']}", "rsi", (whole(params, "period"),), "below"), *levels)
+
+
+def _macd_lines(params: Params) -> tuple[Line, ...]:
+    fast, slow, signal = (whole(params, name) for name in ("fast", "slow", "signal"))
+    return (
+        Line(f"MACD {fast}, {slow}", "macd", (fast, slow), "below"),
+        Line(f"Signal {signal}", "macd_signal", (fast, slow, signal), "below", True),
+    )
+
+
+def _zone_lines(params: Params) -> tuple[Line, ...]:
+    names = ("volume_window", "top_percentile", "num_bins", "include_wicks", "breakout_buffer")
+    window, share, bins, wicks, buffer = (number(params, name) for name in names)
+    return (Line("Breakout from", "resistance", (window, share, 1.0 + buffer, bins, wicks)),)
 
 
 _HOLD = _int("hold_period_bars", 1, (1, 1000), "Hold for (bars)", "The position is closed after this many bars.")
@@ -114,6 +146,7 @@ _ALL = (
         signals="engine.strategies.volume_zone_breakout:signals",
         warmup=lambda params: whole(params, "volume_window"),
         memory=lambda params: whole(params, "volume_window"),
+        lines=_zone_lines,
     ),
     StrategySpec(
         name="volume_long_candle",
@@ -151,6 +184,14 @@ _ALL = (
         signals="engine.strategies.volume_long_candle:signals",
         warmup=lambda _: 0,
         memory=lambda params: whole(params, "vol_ma_window") - 1,
+        lines=lambda params: (
+            Line(
+                f"{params['vol_multiplier']} x mean volume",
+                "mean_volume",
+                (whole(params, "vol_ma_window"), number(params, "vol_multiplier")),
+                "volume",
+            ),
+        ),
     ),
     StrategySpec(
         name="sma_cross",
@@ -165,6 +206,9 @@ _ALL = (
         warmup=lambda params: whole(params, "slow"),
         check=_below("fast", "slow"),
         memory=lambda params: whole(params, "slow"),
+        lines=lambda params: tuple(
+            Line(f"Mean {params[name]}", "sma", (whole(params, name),)) for name in ("fast", "slow")
+        ),
     ),
     StrategySpec(
         name="rsi_reversion",
@@ -197,6 +241,7 @@ _ALL = (
         signals="engine.strategies.rsi_reversion:signals",
         warmup=lambda params: whole(params, "period"),
         check=_below("lower", "upper"),
+        lines=_rsi_lines,
     ),
     StrategySpec(
         name="donchian_breakout",
@@ -222,6 +267,10 @@ _ALL = (
         signals="engine.strategies.donchian_breakout:signals",
         warmup=lambda params: whole(params, "entry"),
         memory=lambda params: max(whole(params, "entry"), whole(params, "exit")),
+        lines=lambda params: (
+            Line(f"High of {params['entry']}", "highest_before", (whole(params, "entry"),)),
+            Line(f"Low of {params['exit']}", "lowest_before", (whole(params, "exit"),)),
+        ),
     ),
     StrategySpec(
         name="bollinger_reversion",
@@ -245,6 +294,7 @@ _ALL = (
         signals="engine.strategies.bollinger_reversion:signals",
         warmup=lambda params: whole(params, "period") - 1,
         memory=lambda params: whole(params, "period") - 1,
+        lines=_bollinger_lines,
     ),
     StrategySpec(
         name="macd_cross",
@@ -264,6 +314,7 @@ _ALL = (
         signals="engine.strategies.macd_cross:signals",
         warmup=lambda params: whole(params, "slow") + whole(params, "signal") - 1,
         check=_below("fast", "slow"),
+        lines=_macd_lines,
     ),
     StrategySpec(
         name="buy_and_hold",
