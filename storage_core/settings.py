@@ -13,11 +13,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 from storage_core import access, modes
+from storage_core.alert_channels import alert_urls
 from storage_core.errors import SettingsError
 from storage_core.object_settings import S3, S3Access, endpoint_url, storage_uri
 from storage_core.variables import SECRET_VARIABLES, VARIABLES
 
 LOG_FORMATS = ("console", "json")
+METRICS_ACCESS = ("admin", "open")
 SHORTEST_SECRET = 16
 LONGEST_SOCKET_PATH = 99  # sun_path holds 108 bytes on Linux, 104 on macOS, with the closing zero
 
@@ -39,6 +41,8 @@ class Settings:
     auth: str = "password"
     trusted_proxies: int = 0
     log_format: str = "console"
+    alert_urls: tuple[str, ...] = field(default=(), repr=False)
+    metrics_access: str = "admin"
     api_rate_limit: str | None = "6000 per minute"
     cors_origins: tuple[str, ...] = ()
     strategies_dir: Path | None = None
@@ -69,7 +73,9 @@ class Settings:
             timezone=_timezone(values.get("TIMEZONE")),
             auth=access.auth_mode(values.get("AUTH"), host=values.get("HOST"), proxies=values.get("TRUSTED_PROXIES")),
             trusted_proxies=_whole_number("TRUSTED_PROXIES", values.get("TRUSTED_PROXIES"), 0, 10),
-            log_format=_log_format(values.get("LOG_FORMAT")),
+            log_format=_one_of("LOG_FORMAT", values.get("LOG_FORMAT"), LOG_FORMATS),
+            alert_urls=alert_urls(values.get("ALERT_URLS")),
+            metrics_access=_one_of("METRICS_ACCESS", values.get("METRICS_ACCESS"), METRICS_ACCESS),
             api_rate_limit=_rate_limit(values.get("API_RATE_LIMIT")),
             cors_origins=_origins(values.get("CORS_ORIGINS")),
             strategies_dir=_strategies_dir(values.get("STRATEGIES_DIR"), data_dir),
@@ -280,7 +286,7 @@ def _timezone(value: str) -> str:
         raise SettingsError("TIMEZONE", repr(value) + hint, "a name such as UTC, Asia/Seoul or Europe/Berlin") from None
 
 
-def _log_format(value: str) -> str:
-    if value not in LOG_FORMATS:
-        raise SettingsError("LOG_FORMAT", repr(value), " or ".join(LOG_FORMATS))
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise SettingsError(name, repr(value), " or ".join(allowed))
     return value

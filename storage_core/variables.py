@@ -51,6 +51,17 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("LOG_FORMAT", "console", "console for people, json for machines."),
     Variable(
+        "ALERT_URLS",
+        "",
+        "Where alerts are sent: addresses as apprise has them (mailto://, slack://, json://host/path, 100 more), "
+        "apart by spaces or commas. Empty: only shown on the page. ALERT_URLS_FILE names a file that holds them.",
+    ),
+    Variable(
+        "METRICS_ACCESS",
+        "admin",
+        "Who may read /metrics: admin (an admin's session or token), or open (everybody who reaches the port).",
+    ),
+    Variable(
         "API_RATE_LIMIT",
         "6000 per minute",
         "Requests to the API that one token or person may send: N per second, minute, hour or day; or none.",
@@ -101,4 +112,4 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("AWS_SESSION_TOKEN", "", "Token of a temporary key. AWS_SESSION_TOKEN_FILE names a file that holds it."),
 )
 AWS_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-SECRET_VARIABLES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", *AWS_SECRETS)
+SECRET_VARIABLES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALERT_URLS", *AWS_SECRETS)
