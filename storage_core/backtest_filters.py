@@ -23,11 +23,11 @@ Range = tuple[float | None, float | None]
 class Filters:
     """What must hold for a row to be listed; an empty field asks for nothing.
 
-    `task_ids` not None = only those. A row must have one of the `strategies`, `statuses`, `timeframes` and `sources`, hold one of the `symbols` and all
-    of the `tags`. `submitted_from` <= created_at < `submitted_to`; the tested period lies within `period_from` and
-    `period_to`; each metric (stored name) within its (lowest, highest), both inclusive; `text` stands in the note.
-    `owner_id` = only what that person submitted; `visible_to` = what that person sees: that, what is shared, and what
-    belongs to nobody.
+    `task_ids` not None = only those. A row must have one of the `strategies`, `statuses`, `timeframes` and `sources`,
+    hold one of the `symbols` and all of the `tags`. `submitted_from` <= created_at < `submitted_to`; the tested period
+    lies within `period_from` and `period_to`; each metric (stored name) within its (lowest, highest), both inclusive;
+    `text` stands in the note. `owner_id` = only what that person submitted; `visible_to` = what that person sees: that,
+    what is shared, and what belongs to nobody.
     """
 
     task_ids: Sequence[UUID] | None = None

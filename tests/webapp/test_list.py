@@ -23,8 +23,8 @@ def test_a_finished_row_shows_its_figures(admin, completed):
     completed(params={"fast": 10, "slow": 30})
     completed()
     page = admin.get("/backtests")
-    newest, older = (" ".join("".join(row.itertext()).split()) for row in rows(page))
-    assert newest == "completed: sma_crossKRW-BTC · 1h KRW-BTC 1h 24, 96 ▴+41.87% 1.58 14.6% 60 now"
+    newest, older = (" ".join(" ".join(row.itertext()).split()) for row in rows(page))
+    assert newest == "completed: sma_cross KRW-BTC · 1h KRW-BTC 1h 24, 96 ▴ +41.87% 1.58 14.6% 60 now"
     assert older == newest.replace("24, 96", "defaults")
     assert len(page.find("{http://www.w3.org/2000/svg}polyline")) == 2
     assert not [element for element in page.elements if "hx-trigger" in element.attrib]

@@ -3,70 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, TypedDict
 from uuid import UUID
 
 from engine.catalog import Catalog
 from storage_core.models import Backtest
+from webapp.context.columns import DEFAULT_COLUMNS, STATE, Cell, ParamWords, chosen, short_symbols
+from webapp.filters import ago, utc_title
+
+__all__ = ["ACTIVE", "Row", "ctx_row", "short_symbols"]
 
 ACTIVE: Final = ("queued", "running")
-SHOWN_SYMBOLS: Final = 2
 SURE_ENOUGH: Final = 0.02
 
 
 class Row(TypedDict):
-    """A backtest in a list."""
+    """A backtest in a list: what is always there, and the cells of the chosen columns."""
 
     id: UUID
     strategy: str
     symbols: str
-    all_symbols: str
     timeframe: str
-    params: str
-    all_params: str
     status: str
     active: bool
+    pinned: bool
+    shared: bool
+    owner: str
+    tags: Sequence[str]
     progress: float
     state: str
-    total_return_pct: float | None
-    sharpe: float | None
-    max_drawdown_pct: float | None
-    trade_count: int | None
-    sparkline: Sequence[float] | None
     error: str
-    created_at: datetime
+    before: Sequence[Cell]
+    results: Sequence[Cell]
+    after: Sequence[Cell]
+    width: int
+    created_at: str
+    ago: str
+    utc: str
 
 
-def ctx_row(backtest: Backtest, now: datetime, catalog: Catalog) -> Row:
-    """The line of one backtest."""
+def ctx_row(
+    backtest: Backtest,
+    now: datetime,
+    catalog: Catalog,
+    *,
+    columns: tuple[str, ...] = DEFAULT_COLUMNS,
+    owner: str = "",
+) -> Row:
+    """The line of one backtest; `owner` is named when it is somebody else."""
+    before, results, after = chosen(columns)
+    params = ParamWords(short_params(catalog, backtest.strategy, backtest.params), all_params(backtest.params))
+    done = backtest.status == "completed"
+    active = backtest.status in ACTIVE
     return {
         "id": backtest.task_id,
         "strategy": backtest.strategy,
         "symbols": short_symbols(backtest.symbols),
-        "all_symbols": ", ".join(backtest.symbols),
         "timeframe": backtest.timeframe,
-        "params": short_params(catalog, backtest.strategy, backtest.params),
-        "all_params": all_params(backtest.params),
         "status": backtest.status,
-        "active": backtest.status in ACTIVE,
+        "active": active,
+        "pinned": backtest.pinned,
+        "shared": backtest.shared,
+        "owner": owner,
+        "tags": backtest.tags,
         "progress": backtest.progress,
-        "state": state_words(backtest, now),
-        "total_return_pct": backtest.total_return_pct,
-        "sharpe": backtest.sharpe,
-        "max_drawdown_pct": backtest.max_drawdown_pct,
-        "trade_count": backtest.trade_count,
-        "sparkline": backtest.sparkline,
+        "state": state_words(backtest, now) if active else "",
         "error": backtest.error_message or "",
-        "created_at": backtest.created_at,
+        "before": [column.cell(backtest, params) for column in before],
+        "results": [column.cell(backtest, params) for column in results or (STATE,)] if done else (),
+        "after": [column.cell(backtest, params) for column in after],
+        "width": max(len(results), 1),
+        "created_at": backtest.created_at.astimezone(UTC).isoformat(),
+        "ago": ago(backtest.created_at, now),
+        "utc": utc_title(backtest.created_at),
     }
-
-
-def short_symbols(symbols: Sequence[str]) -> str:
-    """The first symbols, and how many more there are."""
-    shown = ", ".join(symbols[:SHOWN_SYMBOLS])
-    more = len(symbols) - SHOWN_SYMBOLS
-    return f"{shown} +{more}" if more > 0 else shown
 
 
 def short_params(catalog: Catalog, strategy: str, params: Mapping[str, object]) -> str:

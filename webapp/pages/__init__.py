@@ -13,12 +13,15 @@ PAGES: Final = (
     "api_docs",
     "backtest",
     "backtests",
+    "backtests_bulk",
+    "compare",
     "charts",
     "health",
     "home",
     "new_backtest",
     "operations",
     "operations_audit",
+    "views",
 )
 """Modules of this package, each with its `blueprint`."""
 

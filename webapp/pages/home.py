@@ -10,6 +10,7 @@ from storage_core import backtests
 from storage_core.backtest_filters import Filters
 from storage_core.models import Backtest
 from webapp.catalog import catalogue
+from webapp.context.listing import ctx_plain_heads
 from webapp.context.rows import ctx_row
 from webapp.extensions import bar_store, db
 from webapp.login import person
@@ -29,6 +30,7 @@ def page() -> str:
     return render_template(
         "home/page.html",
         rows=[ctx_row(row, now, catalogue()) for row in found.rows],
+        heads=ctx_plain_heads(),
         more=found.older is not None,
         first_visit=first_visit,
         sample=sample,
