@@ -11,18 +11,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from storage_core.bar_fingerprints import fingerprint_now
 from storage_core.bar_store import BarStore
-from storage_core.errors import NoBars
+from storage_core.errors import BarsDamaged, NoBars
 from storage_core.models import Backtest, CustomStrategy
 from storage_core.sources import engine_sha256, shipped_strategy_sha256
+
+MOST_NEAR = 500
+"""Backtests that differ from a spec in their params alone, above which they are not looked through."""
 
 
 def run_key(spec: Mapping[str, Any], *, strategy_sha256: str, engine_sha256: str, data: Mapping[str, str]) -> str:
@@ -55,14 +57,32 @@ def ask(
     else:
         own = session.get(CustomStrategy, spec["strategy"])
         strategy = own.sha256 if own is not None and own.error is None else None
-    if strategy is None:
+    if strategy is None or not _asked_before(session, spec, owner_id):
         return None
     try:
         data = data_fingerprints(store, spec)
-    except NoBars:
+    except (NoBars, BarsDamaged):
         return None
     key = run_key(spec, strategy_sha256=strategy, engine_sha256=engine_sha256(), data=data)
     return find_already_run(session, key, owner_id=owner_id)
+
+
+def _asked_before(session: Session, spec: Mapping[str, Any], owner_id: int | None) -> bool:
+    """Whether a completed backtest has this very spec: only then are the bars worth reading."""
+    found = select(Backtest.spec).where(
+        Backtest.run_key.is_not(None),
+        Backtest.status == "completed",
+        Backtest.deleted_at.is_(None),
+        Backtest.strategy == spec["strategy"],
+        Backtest.timeframe == spec["timeframe"],
+        Backtest.start_date == date.fromisoformat(spec["start_date"]),
+        Backtest.end_date == date.fromisoformat(spec["end_date"]),
+    )
+    if owner_id is not None:
+        found = found.where(Backtest.owner_id == owner_id)
+    wanted = json.loads(json.dumps(spec))
+    near = session.scalars(found.limit(MOST_NEAR)).all()
+    return len(near) == MOST_NEAR or any(one == wanted for one in near)
 
 
 def data_fingerprints(store: BarStore, spec: Mapping[str, Any]) -> dict[str, str]:
@@ -73,15 +93,8 @@ def data_fingerprints(store: BarStore, spec: Mapping[str, Any]) -> dict[str, str
     start, end = day_range(
         date.fromisoformat(spec["start_date"]), date.fromisoformat(spec["end_date"]), spec["timezone"]
     )
-    prints = {}
-    for symbol in spec["symbols"]:
-        path = store.path(symbol, spec["timeframe"])
-        stat = path.stat() if path.exists() else None
-        state = (stat.st_ino, stat.st_mtime_ns, stat.st_size) if stat else (0, 0, 0)
-        prints[symbol] = _fingerprint(
-            store.root, symbol, spec["timeframe"], (start, end), spec.get("candle_size"), state
-        )
-    return prints
+    timeframe, newest = spec["timeframe"], spec.get("candle_size")
+    return {symbol: fingerprint_now(store, symbol, timeframe, start, end, newest=newest) for symbol in spec["symbols"]}
 
 
 def day_range(first: date, last: date, timezone: str) -> tuple[datetime, datetime]:
@@ -90,20 +103,3 @@ def day_range(first: date, last: date, timezone: str) -> tuple[datetime, datetim
     midnight = datetime.min.time()
     after = last + timedelta(days=1) if last < date.max else last  # there is no day after the last of year 9999
     return datetime.combine(first, midnight, zone), datetime.combine(after, midnight, zone)
-
-
-@lru_cache(maxsize=4096)
-def _fingerprint(
-    root: Path,
-    symbol: str,
-    timeframe: str,
-    between: tuple[datetime, datetime],
-    newest: int | None,
-    _state: tuple[int, int, int],
-) -> str:
-    from storage_core.bar_table import BarTable, fingerprint
-
-    bars = BarStore(root).read(symbol, timeframe, *between)
-    if newest is not None:
-        bars = BarTable(**{name: column[-newest:] for name, column in bars.columns().items()})
-    return fingerprint(bars)

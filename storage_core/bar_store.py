@@ -1,24 +1,27 @@
-"""Bars on disk: one Parquet file a symbol and timeframe, `{symbol}_{timeframe}.parquet`.
+"""Bars: one Parquet file a symbol and timeframe, in a folder of this machine (here) or in S3 (`bar_objects`).
 
 A file is replaced as a whole and never changed in place, so a reader sees all of it or the one before. What the
-files cover is kept in `inventory.json` beside them, by each file's time and size: listing needs no Parquet reader.
+files cover and how good they are is kept beside them, so that listing needs no Parquet reader.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from storage_core.bar_table import BarTable, checked, fingerprint, merged
+from storage_core.bar_errors import BarConflicts
+from storage_core.bar_merge import MergePlan, Wins, merged, plan
+from storage_core.bar_quality import Quality, quality_of
+from storage_core.bar_table import BarTable, checked, fingerprint
 from storage_core.errors import BadSymbol, BadTimeframe, BarsDamaged, NoBars
-from storage_core.files import disk_problems, file_lock, write_bytes
+from storage_core.files import disk_problems, file_lock, fsync_dir, write_bytes
 
-__all__ = ["TIMEFRAMES", "BarStore", "BarTable", "Coverage", "fingerprint"]
+__all__ = ["TIMEFRAMES", "BarStore", "BarTable", "Coverage", "MergePlan", "Wins", "fingerprint"]
 
 SYMBOL = re.compile(r"[A-Z0-9]{1,15}-[A-Z0-9]{1,15}")
 TIMEFRAMES: dict[str, int] = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
@@ -32,7 +35,11 @@ _MOST_NAMED = 12
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What is stored of one symbol and timeframe; `first` and `last` are open times of bars, UTC."""
+    """What is stored of one symbol and timeframe; `first` and `last` are open times of bars, UTC.
+
+    `fingerprint` is the sha256 of all its bars' values and `quality` their figures; empty and None until somebody
+    asked for them (`BarStore.coverage`).
+    """
 
     symbol: str
     timeframe: str
@@ -40,6 +47,8 @@ class Coverage:
     first: datetime
     last: datetime
     bytes: int
+    fingerprint: str = ""
+    quality: Quality | None = field(default=None, compare=False)
 
 
 class BarStore:
@@ -52,11 +61,7 @@ class BarStore:
 
     def path(self, symbol: str, timeframe: str) -> Path:
         """Where the bars are, or would be; raises BadSymbol and BadTimeframe before any path is built."""
-        if not SYMBOL.fullmatch(symbol):
-            raise BadSymbol(symbol)
-        if timeframe not in TIMEFRAMES:
-            raise BadTimeframe(timeframe, tuple(TIMEFRAMES))
-        return self.root / f"{symbol}_{timeframe}.parquet"
+        return self.root / file_name(symbol, timeframe)
 
     def inventory(self) -> list[Coverage]:
         """What is stored, by symbol and timeframe. Files that cannot be read are left out: see `scan`."""
@@ -74,56 +79,140 @@ class BarStore:
                 entries[path.name] = entry = _entry(path, kept.get(path.name))
             except BarsDamaged as error:
                 damaged.append(error)
+            except FileNotFoundError:
+                continue  # deleted a moment ago
             else:
                 coverages.append(_coverage(name[1], name[2], entry))
         if entries != kept:
-            write_bytes(self.root / INVENTORY, json.dumps(entries, indent=1).encode())
-        return sorted(coverages, key=lambda one: (one.symbol, TIMEFRAMES[one.timeframe])), damaged
+            self._keep_inventory(entries)
+        return sorted(coverages, key=_in_order), damaged
+
+    def coverage(self, symbol: str, timeframe: str) -> Coverage:
+        """What is stored of one, with fingerprint and quality: kept, or found by reading it now and then kept.
+
+        Raises NoBars and BarsDamaged.
+        """
+        path = self.path(symbol, timeframe)
+        kept = self._kept_inventory().get(path.name)
+        try:
+            entry = _entry(path, kept)
+        except FileNotFoundError:
+            raise NoBars(symbol, timeframe, self._available(symbol, timeframe)) from None
+        if "quality" not in entry:
+            entry = {**entry, **_facts(self.read(symbol, timeframe), timeframe)}
+            with file_lock(self.root / ".lock"):
+                self._keep_inventory({**self._kept_inventory(), path.name: entry})
+        return _coverage(symbol, timeframe, entry)
 
     def read(self, symbol: str, timeframe: str, start: datetime | None = None, end: datetime | None = None) -> BarTable:
         """The bars that open at or after `start` and before `end` (aware; None: without limit).
 
         Raises NoBars when there are none, saying what there is, and BarsDamaged naming the file.
         """
+        low, high = _micros(start, _EVER), _micros(end, _NEVER)
+        bars = self._load(symbol, timeframe, low, high)
+        if bars is None or not len(bars):
+            raise NoBars(symbol, timeframe, self._available(symbol, timeframe))
+        return bars
+
+    def plan(self, symbol: str, timeframe: str, bars: BarTable | Mapping[str, Any]) -> MergePlan:
+        """What `merge` would do; nothing is stored. Raises as it does, but for BarConflicts."""
+        new = _checked(symbol, timeframe, bars)
+        return plan(self._load(symbol, timeframe, _EVER, _NEVER), new)
+
+    def merge(
+        self, symbol: str, timeframe: str, bars: BarTable | Mapping[str, Any], *, wins: Wins | None = None
+    ) -> Coverage:
+        """Add bars to what is stored, which never gets shorter. Returns the new coverage.
+
+        `wins` says which side's values stay where a stored bar differs; None = that is refused with BarConflicts.
+        Raises BadBars when a row is impossible, BarsDamaged when what is stored cannot be read, DiskProblem.
+        """
+        path = self.path(symbol, timeframe)
+        new = _checked(symbol, timeframe, bars)
+        with file_lock(self.root / ".lock"):
+            whole = joined(symbol, timeframe, self._load(symbol, timeframe, _EVER, _NEVER), new, wins)
+            if whole is not None:
+                from storage_core.bar_files import write_bars
+
+                write_bars(path, whole)
+                entry = {**_entry(path, None), **_facts(whole, timeframe)}
+                self._keep_inventory({**self._kept_inventory(), path.name: entry})
+        return self.coverage(symbol, timeframe)
+
+    def delete(self, symbol: str, timeframe: str) -> None:
+        """Remove all bars of one symbol and timeframe. Raises NoBars."""
+        path = self.path(symbol, timeframe)
+        with file_lock(self.root / ".lock"), disk_problems(path):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                raise NoBars(symbol, timeframe, self._available(symbol, timeframe)) from None
+            fsync_dir(self.root)
+
+    def state(self, symbol: str, timeframe: str) -> Hashable:
+        """Something that changes whenever these bars change; None when there are none. Costs one look at a file."""
+        try:
+            stat = self.path(symbol, timeframe).stat()
+        except FileNotFoundError:
+            return None
+        return str(self.root), stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+    def _load(self, symbol: str, timeframe: str, low: int, high: int) -> BarTable | None:
+        """The stored bars with low <= timestamp < high; None when there is no file."""
         from storage_core.bar_files import read_bars
 
         path = self.path(symbol, timeframe)
-        if path.exists():
-            bars = read_bars(path, _micros(start, _EVER), _micros(end, _NEVER))
-            if len(bars):
-                return bars
-        raise NoBars(symbol, timeframe, self._available(symbol, timeframe))
+        return read_bars(path, low, high) if path.exists() else None
 
-    def merge(self, symbol: str, timeframe: str, bars: BarTable | Mapping[str, Any]) -> Coverage:
-        """Add bars to what is stored; a bar of the same time replaces the old one. Returns the new coverage.
-
-        Raises BadBars when a row is impossible, BarsDamaged when what is stored cannot be read, DiskProblem.
-        """
-        from storage_core.bar_files import read_bars, write_bars
-
-        path = self.path(symbol, timeframe)
-        new = checked(f"{symbol} {timeframe}", bars.columns() if isinstance(bars, BarTable) else bars)
-        with file_lock(self.root / ".lock"):
-            write_bars(path, merged(read_bars(path, _EVER, _NEVER), new) if path.exists() else new)
-        return _coverage(symbol, timeframe, _entry(path, None))
-
-    def _kept_inventory(self) -> dict[str, dict[str, int]]:
+    def _kept_inventory(self) -> dict[str, dict[str, Any]]:
         try:
             kept = json.loads((self.root / INVENTORY).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):  # it only repeats what the files say, and is made again
             return {}
         return kept if isinstance(kept, dict) else {}
 
+    def _keep_inventory(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
+        write_bytes(self.root / INVENTORY, json.dumps(entries, separators=(",", ":")).encode())
+
     def _available(self, symbol: str, timeframe: str) -> str:
-        inventory = self.inventory()
-        near = [one for one in inventory if one.symbol == symbol]
-        near = near or [one for one in inventory if one.timeframe == timeframe] or inventory
-        named = [f"{one.symbol} {one.timeframe} ({one.first:%Y-%m-%d} to {one.last:%Y-%m-%d})" for one in near]
-        more = [f"{len(named) - _MOST_NAMED} more"] if len(named) > _MOST_NAMED else []
-        return ", ".join(named[:_MOST_NAMED] + more) or "nothing yet"
+        return available(self.inventory(), symbol, timeframe)
 
 
-def _entry(path: Path, kept: dict[str, int] | None) -> dict[str, int]:
+def file_name(symbol: str, timeframe: str) -> str:
+    """`KRW-BTC_1h.parquet`; raises BadSymbol and BadTimeframe."""
+    if not SYMBOL.fullmatch(symbol):
+        raise BadSymbol(symbol)
+    if timeframe not in TIMEFRAMES:
+        raise BadTimeframe(timeframe, tuple(TIMEFRAMES))
+    return f"{symbol}_{timeframe}.parquet"
+
+
+def joined(symbol: str, timeframe: str, stored: BarTable | None, new: BarTable, wins: Wins | None) -> BarTable | None:
+    """The bars to store; None when those that are stored stay as they are. Raises BarConflicts."""
+    what = plan(stored, new)
+    if what.conflicts and wins is None:
+        raise BarConflicts(symbol, timeframe, what)
+    if not what.added and (not what.conflicts or wins == "stored"):
+        return None
+    return merged(stored, new, wins=wins or "stored")
+
+
+def available(inventory: list[Coverage], symbol: str, timeframe: str) -> str:
+    """What there is instead of bars that are missing, in words: the nearest first, a dozen at most."""
+    near = [one for one in inventory if one.symbol == symbol]
+    near = near or [one for one in inventory if one.timeframe == timeframe] or inventory
+    named = [f"{one.symbol} {one.timeframe} ({one.first:%Y-%m-%d} to {one.last:%Y-%m-%d})" for one in near]
+    more = [f"{len(named) - _MOST_NAMED} more"] if len(named) > _MOST_NAMED else []
+    return ", ".join(named[:_MOST_NAMED] + more) or "nothing yet"
+
+
+def _checked(symbol: str, timeframe: str, bars: BarTable | Mapping[str, Any]) -> BarTable:
+    file_name(symbol, timeframe)
+    return checked(f"{symbol} {timeframe}", bars.columns() if isinstance(bars, BarTable) else bars)
+
+
+def _entry(path: Path, kept: dict[str, Any] | None) -> dict[str, Any]:
     """What the inventory keeps of one file: the kept entry, when it is of this very file."""
     from_stat = path.stat()
     identity = {"mtime_ns": from_stat.st_mtime_ns, "bytes": from_stat.st_size}
@@ -134,9 +223,20 @@ def _entry(path: Path, kept: dict[str, int] | None) -> dict[str, int]:
     return {**identity, **extent(path)}
 
 
-def _coverage(symbol: str, timeframe: str, entry: Mapping[str, int]) -> Coverage:
+def _facts(bars: BarTable, timeframe: str) -> dict[str, Any]:
+    return {"fingerprint": fingerprint(bars), "quality": quality_of(bars, TIMEFRAMES[timeframe]).as_dict()}
+
+
+def _coverage(symbol: str, timeframe: str, entry: Mapping[str, Any]) -> Coverage:
     first, last = (_EPOCH + timedelta(microseconds=entry[name]) for name in ("first", "last"))
-    return Coverage(symbol, timeframe, entry["rows"], first, last, entry["bytes"])
+    quality = Quality.from_dict(entry["quality"]) if "quality" in entry else None
+    return Coverage(
+        symbol, timeframe, entry["rows"], first, last, entry["bytes"], entry.get("fingerprint", ""), quality
+    )
+
+
+def _in_order(one: Coverage) -> tuple[str, int]:
+    return one.symbol, TIMEFRAMES[one.timeframe]
 
 
 def _micros(instant: datetime | None, otherwise: int) -> int:

@@ -67,15 +67,6 @@ def checked(where: str, columns: Mapping[str, Any]) -> BarTable:
     return table
 
 
-def merged(old: BarTable, new: BarTable) -> BarTable:
-    """The bars of both in order of time; where both have a bar, the new one."""
-    kept = ~np.isin(old.timestamp, new.timestamp, assume_unique=True)
-    stamps = np.concatenate([old.timestamp[kept], new.timestamp])
-    order = np.argsort(stamps, kind="stable")
-    both = zip(COLUMNS, old.columns().values(), new.columns().values(), strict=True)
-    return BarTable(**{name: np.concatenate([before[kept], after])[order] for name, before, after in both})
-
-
 def _floats(where: str, name: str, values: Any) -> NDArray[np.float64]:
     try:
         return np.array(values, dtype=np.float64)

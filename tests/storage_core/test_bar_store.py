@@ -86,9 +86,9 @@ def test_a_range_of_a_file_of_several_row_groups(store: BarStore, monkeypatch: p
         assert len(part) == last - first
 
 
-def test_new_bars_replace_old_ones_of_the_same_time(store: BarStore) -> None:
+def test_new_bars_replace_old_ones_when_told_that_they_win(store: BarStore) -> None:
     store.merge("KRW-BTC", "1h", bars(100))
-    store.merge("KRW-BTC", "1h", bars(100, first=50, price=200.0))
+    store.merge("KRW-BTC", "1h", bars(100, first=50, price=200.0), wins="new")
     store.merge("KRW-BTC", "1h", bars(10, first=-10, price=300.0))
     read = store.read("KRW-BTC", "1h")
     assert len(read) == 160
@@ -240,7 +240,7 @@ def test_the_inventory_follows_the_files(store: BarStore) -> None:
     assert [one.timeframe for one in store.inventory()] == ["1m", "1d"]
     (store.root / "inventory.json").write_text("{ torn")
     assert len(store.inventory()) == 2
-    store.merge("KRW-BTC", "1m", bars(9))
+    store.merge("KRW-BTC", "1m", bars(9), wins="new")
     assert [one.rows for one in store.inventory()] == [9, 2]
     store.path("KRW-BTC", "1d").unlink()
     assert [one.timeframe for one in store.inventory()] == ["1m"]

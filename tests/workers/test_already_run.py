@@ -72,7 +72,7 @@ def test_bars_outside_of_its_range_change_nothing(runtime, done):
 def test_one_other_bit_in_the_data_is_a_miss(runtime, done):
     bars = wave(60 * 24)
     bars["volume"][100] = float.fromhex((bars["volume"][100]).hex()[:-4] + "0p+0") + 1e-9
-    BarStore(runtime.settings.bars_dir).merge("USD-BTC", "1h", bars)
+    BarStore(runtime.settings.bars_dir).merge("USD-BTC", "1h", bars, wins="new")
     assert ask(runtime) is None
 
 

@@ -80,7 +80,7 @@ def test_without_new_bars_nothing_runs_and_the_schedule_says_so(runtime, owner):
     turn(runtime, days=2)
     assert len(runs(runtime, schedule)) == 1
     assert "no bars after 2024-01-31 23:00 UTC" in read(runtime, schedule).last_error
-    BarStore(runtime.settings.bars_dir).merge("USD-BTC", "1h", wave(33 * 24))
+    BarStore(runtime.settings.bars_dir).merge("USD-BTC", "1h", wave(33 * 24), wins="new")
     turn(runtime, days=3)
     newest, first = runs(runtime, schedule)
     assert [made.metadata_["bars"] for made in (newest, first)] == [33 * 24, 31 * 24]

@@ -46,7 +46,7 @@ def test_other_data_is_found_at_its_first_bar_and_named(runtime, done):
     bars = wave(31 * 24)
     bars["close"][500:] += 0.25
     bars["high"][500:] += 0.5
-    BarStore(runtime.settings.bars_dir).merge("USD-BTC", "1h", bars)
+    BarStore(runtime.settings.bars_dir).merge("USD-BTC", "1h", bars, wins="new")
     found = verify(runtime, done)
     assert found["outcome"] == "different"
     assert list(found["changed"]) == ["data"]
