@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
@@ -30,6 +31,7 @@ KINDS: Mapping[str, str] = {
     "channel": "a channel of alerts does not take messages",
     "test": "a test message, asked for by an admin",
 }
+MOST_NAMED = 50
 KEPT_FOR = timedelta(days=400)
 LONGEST_KEY, LONGEST_MESSAGE = 200, 1_000
 
@@ -77,19 +79,32 @@ def settle(
     kind: str,
     found: Mapping[str, Problem],
     *,
+    prefix: str = "",
     still: Collection[str] = (),
     now: datetime | None = None,
 ) -> None:
     """Make the open alerts of `kind` those in `found`, by key: raise these, resolve the others. Does not commit.
 
-    Those whose key is in `still` are known to hold although they are not in `found`, and are left as they are.
+    Only keys that begin with `prefix` are looked at. Those in `still` are known to hold although they are not in
+    `found`, and are left as they are.
     """
-    known = session.scalars(select(Alert.key).where(Alert.kind == kind, Alert.resolved_at.is_(None))).all()
+    of_kind = (Alert.kind == kind, Alert.key.startswith(prefix, autoescape=True), Alert.resolved_at.is_(None))
+    known = session.scalars(select(Alert.key).where(*of_kind)).all()
     for key, problem in found.items():
         raise_(session, key, kind=kind, problem=problem, now=now)
     for key in known:
         if key not in found and key not in still:
             resolve(session, key, now=now)
+
+
+def few(found: Mapping[str, Problem], *, more: str, what: str) -> dict[str, Problem]:
+    """The first 50 of `found`, and one under the key `more` that says how many others there are: a flood tells nothing.
+
+    `what` names them in that sentence: "results that are damaged".
+    """
+    named = dict(islice(found.items(), MOST_NAMED))
+    left = len(found) - len(named)
+    return named | ({more: Problem(f"{left:,} more {what}", {"count": left})} if left else {})
 
 
 def open_alerts(session: Session, *, kind: str | None = None, limit: int = 200) -> Sequence[Alert]:
