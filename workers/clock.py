@@ -17,6 +17,7 @@ from storage_core.db import make_engine, session_scope, utc_now
 from storage_core.logs import configure_logs
 from storage_core.settings import Settings
 from storage_core.sources import engine_sha256
+from workers.alerting import run_alerting
 from workers.child import die_with_parent
 from workers.dead_letters import bury
 from workers.errors import BrokerDown
@@ -106,8 +107,10 @@ def main() -> None:
         signal.signal(signum, lambda *_: stop.set())
     engine, broker = make_engine(settings.database_url), make_broker(settings.broker_url)
     housekeeping = threading.Thread(target=run_housekeeping, args=(engine, settings, stop), daemon=True)
+    alerting = threading.Thread(target=run_alerting, args=(engine, settings, broker, stop), daemon=True)
     try:
         housekeeping.start()
+        alerting.start()
         run_clock(engine, broker, stop)
     finally:
         broker.close()
