@@ -9,9 +9,9 @@ from flask import Flask, Response, abort, redirect, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from storage_core.models import User
+from webapp import sessions
 from webapp.errors import answer, for_machine
-from webapp.extensions import csrf, db, login
+from webapp.extensions import csrf, login
 from webapp.htmx import is_htmx
 from webapp.people import Person
 from webapp.problems import problem
@@ -19,7 +19,7 @@ from webapp.tokens import caller, carries_token, missing_scope
 
 API: Final = "/api/v1/"
 REALM: Final = 'Bearer realm="coin-hts"'
-OPEN_ENDPOINTS: Final = frozenset({"accounts.setup", "accounts.login", "health.healthz", "static"})
+OPEN_ENDPOINTS: Final = frozenset({"accounts.setup", "accounts.login", "accounts.welcome", "health.healthz", "static"})
 
 
 def person() -> Person:
@@ -55,12 +55,10 @@ def local_path(target: str | None) -> str:
 def init_app(app: Flask) -> None:
     """Load the person of a session and close every page that is not open on purpose."""
     login.init_app(app)
-    login.session_protection = "basic"
-
-    @login.user_loader
-    def load(identity: str) -> Person | None:
-        user = db.session.get(User, int(identity)) if identity.isdigit() else None
-        return Person.of(user) if user is not None and user.active else None
+    login.session_protection = None  # sessions.py says how long a session lives; a changed browser is no reason
+    sessions.init_app(app)
+    login.user_loader(sessions.load)
+    login.request_loader(lambda _request: sessions.load_local())
 
     @app.before_request
     def close_the_door() -> AnyResponse | None:

@@ -1,11 +1,16 @@
-"""Headers of every answer, and cookies that are secure where the connection is."""
+"""Headers of every answer, cookies that are secure where the connection is, and who may knock at all."""
 
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 from flask.sessions import SecureCookieSessionInterface
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from storage_core.access import is_loopback
+from webapp.extensions import settings
 
 # lightweight-charts puts one style element beside its attribution logo; this is the hash of its text.
 CHART_LOGO_STYLE: Final = "'sha256-3pRED1tOXas1FXFoPb9TGCjmYe9XQsmO9OV23khV2nY='"
@@ -33,6 +38,10 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+STRICT_TRANSPORT: Final = "max-age=31536000"
+"""Only over HTTPS, only this host: its neighbours under the same name are not ours to promise for."""
+FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
+OWN_DEFAULT: Final = "private, no-cache"
 
 
 class SessionCookies(SecureCookieSessionInterface):
@@ -44,13 +53,42 @@ class SessionCookies(SecureCookieSessionInterface):
 
 
 def init_app(app: Flask) -> None:
-    """Set the headers on every answer, errors included."""
+    """Set the headers on every answer, errors included; believe as many proxies as the settings say."""
     app.session_interface = SessionCookies()
+    here = app.extensions["settings"]
+    if here.trusted_proxies:
+        hops = here.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    if here.auth == "none":
+        app.before_request(only_this_machine)
 
     @app.after_request
     def add_headers(response: Response) -> Response:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        if request.is_secure:
+            response.headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT)
         if "Cache-Control" not in response.headers:
-            response.headers["Cache-Control"] = "private, no-cache"
+            response.headers["Cache-Control"] = OWN_DEFAULT
         return response
+
+
+def only_this_machine() -> Response | None:
+    """Without log-in: refuse what comes from elsewhere, through a proxy, or under a name that is not this machine's.
+
+    The last is what a web site does whose name suddenly leads to 127.0.0.1 (DNS rebinding): the browser sends its
+    requests here, with the site's name in the header Host.
+    """
+    from_here = is_loopback(request.remote_addr or "")
+    if from_here and is_loopback(_host_name()) and not any(name in request.headers for name in FORWARDED):
+        return None
+    where = f"http://127.0.0.1:{settings().port}"
+    said = f"Without log-in (AUTH=none) only this machine is served, at {where}, and not through a proxy.\n"
+    return Response(said, 403, mimetype="text/plain")  # not a page: it would show who is in
+
+
+def _host_name() -> str:
+    try:
+        return urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+    except ValueError:
+        return ""

@@ -2,24 +2,37 @@
 (() => {
   "use strict";
   let unsaved = null; // the choice of this page when the storage is switched off
+  const root = document.documentElement;
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   const chosen = () => {
     try {
-      return localStorage.getItem("theme") || unsaved;
+      return localStorage.getItem("theme") || unsaved || account;
     } catch {
-      return unsaved;
+      return unsaved || account;
     }
   };
+  // The theme of the account counts on every device, until the button in the header says otherwise on this one;
+  // changing it on the account page makes it count again.
+  const account = { light: "light", dark: "dark" }[root.dataset.theme];
+  try {
+    const known = localStorage.getItem("theme-of-account") || "auto";
+    if (root.dataset.theme && known !== root.dataset.theme) {
+      localStorage.setItem("theme-of-account", root.dataset.theme);
+      localStorage.removeItem("theme");
+    }
+  } catch {
+    // Without a storage there is nothing to forget.
+  }
   const apply = () => {
     const theme = chosen() || (system.matches ? "dark" : "light");
-    document.documentElement.dataset.bsTheme = theme;
+    root.dataset.bsTheme = theme;
     document.dispatchEvent(new CustomEvent("themechange", { detail: theme }));
   };
   apply();
   system.addEventListener("change", apply);
   document.addEventListener("click", (event) => {
     if (!event.target.closest("[data-theme-switch]")) return;
-    const next = document.documentElement.dataset.bsTheme === "dark" ? "light" : "dark";
+    const next = root.dataset.bsTheme === "dark" ? "light" : "dark";
     try {
       localStorage.setItem("theme", next);
     } catch {

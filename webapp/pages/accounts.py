@@ -1,25 +1,29 @@
-"""First account, log in, log out."""
+"""First account, log in, log out, and the one-time link with which a person chooses a password."""
 
 from __future__ import annotations
 
+import math
+from datetime import timedelta
 from typing import Final
 
-from flask import Blueprint, Response, abort, make_response, render_template, request, session, url_for
-from flask_login import current_user, login_user, logout_user
+from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from storage_core import accounts
+from storage_core import account_links, accounts, login_guard
 from storage_core.errors import AccountError, AlreadySetUp
 from storage_core.models import User
+from webapp import sessions
+from webapp.audit import audit
 from webapp.extensions import db, limiter, settings
 from webapp.htmx import go_to
 from webapp.login import local_path
-from webapp.people import Person
 
 blueprint = Blueprint("accounts", __name__)
 
 ATTEMPTS: Final = "10 per minute; 60 per hour"
-WRONG: Final = "The name or the password is wrong."
 
 
 @blueprint.route("/setup", methods=["GET", "POST"])
@@ -30,14 +34,14 @@ def setup() -> AnyResponse:
     if not accounts.needs_setup(db.session()):
         return go_to(url_for("accounts.login"))
     if not accounts.check_setup_token(settings(), token):
-        abort(403, "This set-up link is not valid or too old. Print a new one with: flask setup-link")
+        abort(403, _("This set-up link is not valid or too old. Print a new one with: flask setup-link"))
     if request.method == "GET":
         return _setup_form(token, {}, 200)
     try:
         user = _create_first()
     except AccountError as error:
         db.session.rollback()
-        return _setup_form(token, {error.field: f"Was {error.was}; allowed: {error.allowed}."}, 422)
+        return _setup_form(token, said(error), 422)
     except AlreadySetUp:
         db.session.rollback()
         return go_to(url_for("accounts.login"))
@@ -45,7 +49,6 @@ def setup() -> AnyResponse:
 
 
 @blueprint.route("/login", methods=["GET", "POST"])
-@limiter.limit(ATTEMPTS, methods=["POST"])
 def login() -> AnyResponse:
     """Name and password; `next` leads back to where the person wanted to go."""
     target = local_path(request.values.get("next"))
@@ -54,9 +57,16 @@ def login() -> AnyResponse:
     if request.method == "GET":
         return make_response(_login_page(target, ""))
     name = request.form.get("name", "")
+    noted = login_guard.noted_name(db.session(), settings(), name)
+    wait = login_guard.wait_before_trying(db.session(), address=request.remote_addr or "", target=noted)
+    if wait is not None:
+        return too_often(wait, _login_page(target, wait_words(wait)))
     user = accounts.verify_password(db.session(), name, request.form.get("password", ""))
     if user is None:
-        return make_response(_login_page(target, WRONG), 422)
+        audit("account.login_failed", noted, actor=noted)
+        db.session.commit()
+        return make_response(_login_page(target, _("The name or the password is wrong.")), 422)
+    audit("account.login", user.name, actor=user.name)
     db.session.commit()
     return _enter(user, target)
 
@@ -64,28 +74,84 @@ def login() -> AnyResponse:
 @blueprint.post("/logout")
 def logout() -> AnyResponse:
     """Forget the session."""
-    logout_user()
-    session.clear()
+    audit("account.logout", current_user.name)
+    db.session.commit()
+    sessions.end()
     return go_to(url_for("accounts.login"))
+
+
+@blueprint.route("/welcome", methods=["GET", "POST"])
+@limiter.limit(ATTEMPTS, methods=["POST"])
+def welcome() -> AnyResponse:
+    """The page behind an invitation or a reset link: the person chooses a password, once."""
+    token = request.values.get("token", "")
+    owner = account_links.link_owner(db.session(), settings(), token)
+    if owner is None:
+        abort(403, _("This link was used already, or is too old. Ask an admin for a new one."))
+    if request.method == "GET":
+        return _welcome_form(owner, token, {}, 200)
+    password = request.form.get("password", "")
+    try:
+        _same_twice(password)
+        user = account_links.use_link(db.session(), settings(), token, password)
+    except AccountError as error:
+        db.session.rollback()
+        return _welcome_form(owner, token, said(error), 422)
+    if user is None:  # somebody else used it a moment ago
+        abort(403, _("This link was used already, or is too old. Ask an admin for a new one."))
+    audit("account.link_used", user.name, actor=user.name)
+    db.session.commit()
+    return _enter(user, url_for("home.page"))
+
+
+def said(error: AccountError) -> dict[str, str]:
+    """What is wrong with a field, by its name."""
+    return {error.field: _("Was %(was)s; allowed: %(allowed)s.", was=error.was, allowed=error.allowed)}
+
+
+def too_often(wait: timedelta, html: str) -> Response:
+    """A page that says when to try again, also to machines."""
+    response = make_response(html, 429)
+    response.headers["Retry-After"] = str(math.ceil(wait.total_seconds()))
+    return response
+
+
+def wait_words(wait: timedelta) -> str:
+    """When the next attempt is looked at."""
+    seconds = math.ceil(wait.total_seconds())
+    if seconds <= 90:
+        return ngettext(
+            "Too many attempts. Try again in %(num)s second.",
+            "Too many attempts. Try again in %(num)s seconds.",
+            seconds,
+        )
+    minutes = math.ceil(seconds / 60)
+    return ngettext(
+        "Too many attempts. Try again in %(num)s minute.", "Too many attempts. Try again in %(num)s minutes.", minutes
+    )
+
+
+def _same_twice(password: str) -> None:
+    if password != request.form.get("repeated", ""):
+        raise AccountError("repeated", "different", "the same password twice")
 
 
 def _create_first() -> User:
     form = request.form
-    if form.get("password", "") != form.get("repeated", ""):
-        raise AccountError("repeated", "different", "the same password twice")
+    _same_twice(form.get("password", ""))
     user = accounts.create_first_account(
         db.session(),
         name=form.get("name", ""),
         password=form.get("password", ""),
         timezone=form.get("timezone", "").strip() or settings().timezone,
     )
+    audit("account.setup", user.name, actor=user.name)
     db.session.commit()
     return user
 
 
 def _enter(user: User, target: str) -> Response:
-    session.clear()  # nothing that was in the session before the login survives it
-    login_user(Person.of(user))
+    sessions.begin(user)
     return go_to(target)
 
 
@@ -95,6 +161,13 @@ def _setup_form(token: str, errors: dict[str, str], status: int) -> Response:
         "timezone": request.form.get("timezone", settings().timezone),
     }
     return make_response(render_template("accounts/setup.html", token=token, values=values, errors=errors), status)
+
+
+def _welcome_form(owner: User, token: str, errors: dict[str, str], status: int) -> Response:
+    html = render_template("accounts/welcome.html", name=owner.name, token=token, errors=errors)
+    response = make_response(html, status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _login_page(target: str, error: str) -> str:
