@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from storage_core import result_store
-from storage_core.bar_store import BarStore
+from storage_core.backtest_keeping import active_symbols
+from storage_core.bar_table import BarTable
 from storage_core.errors import StorageError
 from storage_core.models import Backtest
 from storage_core.settings import Settings
@@ -38,20 +39,26 @@ class Curve:
 
 
 def equity_curve(settings: Settings, backtest: Backtest) -> Curve:
-    """The stored equity, summed over the symbols; one that has no bars yet counts with its cash."""
-    return total(_stored(settings, backtest), cash(backtest))
+    """The stored equity, summed over the symbols that count; one that has no bars yet counts with its cash."""
+    return total(_stored(settings, backtest, active_symbols(backtest)), cash(backtest))
 
 
-def buy_and_hold(store: BarStore, backtest: Backtest, times: Times) -> Values | None:
+def start_cash(backtest: Backtest) -> float:
+    """The cash of the symbols that count, together."""
+    return cash(backtest) * len(active_symbols(backtest))
+
+
+def buy_and_hold(bars: Callable[[str], BarTable], backtest: Backtest, times: Times) -> Values | None:
     """The same cash put into each symbol at its first close, marked at `times`; None when bars are gone since."""
-    start, end = _instant(times[0]), _instant(times[-1]) + timedelta(microseconds=1)
     curves = []
-    for symbol in backtest.symbols:
+    for symbol in active_symbols(backtest):
         try:
-            bars = store.read(symbol, backtest.timeframe, start, end)
+            known = bars(symbol).between(int(times[0]), int(times[-1]) + 1)
         except StorageError:
             return None
-        curves.append(Curve(bars.timestamp, cash(backtest) * bars.close / bars.close[0]))
+        if not len(known):
+            return None
+        curves.append(Curve(known.timestamp, cash(backtest) * known.close / known.close[0]))
     held = total(curves, cash(backtest))
     return _at(held, times, cash(backtest) * len(curves))
 
@@ -96,17 +103,32 @@ def monthly_returns(equity: Curve, start: float, zone: str) -> list[tuple[int, i
     return returns
 
 
-def _stored(settings: Settings, backtest: Backtest) -> list[Curve]:
-    """One curve a symbol; the file is sorted by symbol and time."""
+def symbol_curve(settings: Settings, backtest: Backtest, symbol: str) -> Curve:
+    """The stored equity of one symbol."""
+    if len(backtest.symbols) == 1:
+        return total(_stored(settings, backtest, backtest.symbols), cash(backtest))
+    names = ["timestamp", "equity"]
+    table = result_store.read_table(settings, backtest, "performance_curve", columns=names, symbol=symbol)
+    whole = Curve(micros_of(table["timestamp"]), table["equity"].to_numpy())
+    return _increasing(whole) if len(whole) else whole
+
+
+def _stored(settings: Settings, backtest: Backtest, symbols: Sequence[str]) -> list[Curve]:
+    """One curve for each of `symbols`; the file is sorted by symbol and time."""
     single = len(backtest.symbols) == 1
     columns = ["timestamp", "equity"] if single else ["symbol", "timestamp", "equity"]
     table = result_store.read_table(settings, backtest, "performance_curve", columns=columns)
     whole = Curve(micros_of(table["timestamp"]), table["equity"].to_numpy())
     if single or not len(whole):
         return [_increasing(whole)] if len(whole) else []
-    codes = table["symbol"].combine_chunks().dictionary_encode().indices.to_numpy()
+    encoded = table["symbol"].combine_chunks().dictionary_encode()
+    codes = encoded.indices.to_numpy()
     edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(whole)]
-    return [_increasing(Curve(whole.timestamp[low:high], whole.value[low:high])) for low, high in pairwise(edges)]
+    return [
+        _increasing(Curve(whole.timestamp[low:high], whole.value[low:high]))
+        for low, high in pairwise(edges)
+        if encoded.dictionary[int(codes[low])].as_py() in symbols
+    ]
 
 
 def _increasing(curve: Curve) -> Curve:

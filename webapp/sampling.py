@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -46,15 +46,18 @@ def bucket_seconds(bar_seconds: int, span_seconds: float, candles: int = CANDLES
     return int(weeks) * 7 * DAY
 
 
-def candles(
-    bars: dict[str, NDArray[np.float64]], seconds: NDArray[np.int64], size: int
-) -> dict[str, NDArray[np.float64]]:
-    """Bars joined to candles of `size` seconds: first open, highest high, lowest low, last close, summed volume."""
+def candles(bars: dict[str, NDArray[np.float64]], seconds: NDArray[np.int64], size: int) -> dict[str, NDArray[Any]]:
+    """Bars joined to candles of `size` seconds: first open, highest high, lowest low, last close, summed volume.
+
+    `start` and `end` are the numbers of each candle's first and last bar.
+    """
     slot = seconds // size
     starts = np.flatnonzero(np.diff(slot, prepend=slot[0] - 1))
     ends = np.append(starts[1:], len(slot)) - 1
     return {
         "time": slot[starts] * size,
+        "start": starts,
+        "end": ends,
         "open": bars["open"][starts],
         "high": np.maximum.reduceat(bars["high"], starts),
         "low": np.minimum.reduceat(bars["low"], starts),

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from storage_core.bar_store import BarStore
 from tests.webapp import results
-from webapp.charts import MOST_MARKERS
+from webapp.candle_charts import MOST_MARKERS
 
 
 def chart(address: str, kind: str) -> str:
@@ -106,9 +107,9 @@ def test_an_address_without_the_version_is_asked_for_again(admin, long_result):
     assert answer.headers["Cache-Control"] == "private, no-cache"
 
 
-def test_other_bars_are_another_version(admin, long_result, bars):
+def test_other_bars_are_another_version(admin, long_result, settings):
     before = admin.get(long_result).by_id("equity-chart").get("data-version")
-    bars.merge("KRW-BTC", "1h", results.bars(10, start=results.FIRST - timedelta(hours=10)))
+    BarStore(settings.bars_dir).merge("KRW-BTC", "1h", results.bars(10, start=results.FIRST - timedelta(hours=10)))
     assert admin.get(long_result).by_id("equity-chart").get("data-version") != before
 
 

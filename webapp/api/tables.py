@@ -52,7 +52,7 @@ def equity(settings: Settings, backtest: Backtest, query: EquityQuery) -> Equity
 
 def _curve(settings: Settings, backtest: Backtest, symbol: str | None) -> tuple[Curve, float]:
     if symbol is None:
-        return curves.equity_curve(settings, backtest), curves.cash(backtest) * len(backtest.symbols)
+        return curves.equity_curve(settings, backtest), curves.start_cash(backtest)
     names = ["timestamp", "equity"]
     table = result_store.read_table(settings, backtest, "performance_curve", columns=names, symbol=symbol)
     return Curve(curves.micros_of(table["timestamp"]), table["equity"].to_numpy()), curves.cash(backtest)

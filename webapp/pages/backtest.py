@@ -107,7 +107,7 @@ def _overview(backtest: Backtest) -> dict[str, Any]:
 
     quote = _head(backtest)["currency"]
     equity = curves.equity_curve(settings(), backtest)
-    start = curves.cash(backtest) * len(backtest.symbols)
+    start = curves.start_cash(backtest)
     return {
         "version": charts.version(bar_store(), backtest),
         "checks": result.ctx_checks(backtest),

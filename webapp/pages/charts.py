@@ -12,6 +12,7 @@ from flask import Blueprint, Response, abort, request
 
 from storage_core.errors import NoBars
 from storage_core.models import Backtest
+from webapp.catalog import catalogue
 from webapp.errors import answer
 from webapp.extensions import bar_store, settings
 from webapp.localtime import from_chart
@@ -39,8 +40,8 @@ def equity(task_id: UUID) -> Response:
 
 @blueprint.get("/<uuid:task_id>/candles.json")
 def candles(task_id: UUID) -> Response:
-    """Candles, volume and fills of one symbol."""
-    from webapp import charts
+    """Candles, volume, fills, lines, equity and drawdown of one symbol."""
+    from webapp.candle_charts import CandleSource, candles_json
 
     backtest, window = _completed(task_id), _window()
     symbol = request.args.get("symbol", backtest.symbols[0])
@@ -50,7 +51,7 @@ def candles(task_id: UUID) -> Response:
         return _answer(
             backtest,
             ("candles", symbol, window),
-            lambda: charts.candles_json(settings(), bar_store(), backtest, symbol, window),
+            lambda: candles_json(CandleSource(settings(), bar_store(), backtest, symbol), window, catalogue()),
         )
     except NoBars as error:
         return answer(404, f"The bars are not stored here any more: {error}.")
