@@ -32,7 +32,7 @@ from storage_core.models.backtest import SOURCES
 __all__ = [
     "MAX_ATTEMPTS", "Beat", "Claim", "Page", "add_event", "cancel", "claim", "claim_next", "completion", "counts",
     "create", "events", "fail", "finish", "get", "heartbeat", "list_page", "look", "mark_cancelled",
-    "mark_sent", "release", "requeue_lost", "revive", "set_progress",
+    "release", "requeue_lost", "revive", "set_progress",
 ]  # fmt: skip
 
 Beat: TypeAlias = Literal["ok", "cancel", "lost"]
@@ -311,13 +311,6 @@ def revive(session: Session, task_id: UUID, *, by: str, now: datetime | None = N
     return bool(changed)
 
 
-def mark_sent(session: Session, task_ids: Sequence[UUID], *, now: datetime | None = None) -> None:
-    """Note that the messages of these queued backtests have just been sent."""
-    if not task_ids:
-        return  # on SQLite even an UPDATE of no row waits for its turn to write
-    _changed(session, Backtest.task_id.in_(task_ids) & (Backtest.status == "queued"), {"sent_at": now or utc_now()})
-
-
 def counts(session: Session, *, statuses: Sequence[str] = ("queued", "running")) -> dict[str, int]:
     """How many backtests have each of `statuses`. The default ones are few and cheap to count at any size."""
     wanted: list[ColumnElement[bool]] = [Backtest.status.in_(statuses), Backtest.deleted_at.is_(None)]
@@ -348,7 +341,7 @@ def _change_all(
 
 
 def _queued(at: datetime) -> dict[str, Any]:
-    return {"status": "queued", "queued_at": at, "sent_at": None, "heartbeat_at": None, "progress": 0.0, "phase": ""}
+    return {"status": "queued", "queued_at": at, "heartbeat_at": None, "progress": 0.0, "phase": ""}
 
 
 def _cancelled(at: datetime) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from storage_core.already_run import ask as find_already_run
 from storage_core.bar_store import BarStore, Coverage
 from storage_core.errors import NoBars, StorageError
 from storage_core.models import Backtest
-from webapp.catalog import catalogue
 from webapp.extensions import bar_store, broker, db
 from webapp.people import Person
 from webapp.ranges import instants, overlaps
@@ -29,11 +28,6 @@ class BarsMissing(StorageError):
     def __init__(self, missing: Sequence[NoBars]) -> None:
         self.missing = tuple(missing)
         super().__init__("; ".join(str(error) for error in missing))
-
-
-def submit(raw: Mapping[str, object], *, owner: Person, source: str) -> Backtest:
-    """Check, insert, commit, send. Raises SpecErrors and BarsMissing, and then there is no row."""
-    return enter(checked(raw, bar_store(), catalogue()), owner=owner, source=source)
 
 
 def enter(spec: BacktestSpec, *, owner: Person, source: str, task_id: UUID | None = None) -> Backtest:
@@ -51,16 +45,12 @@ def dispatch(backtest: Backtest) -> Backtest:
 
     When the queue does not answer the row stays queued: the clock sends it as soon as it can.
     """
-    session = db.session()
     from workers.queue import send_backtest  # with the queue's client, which a process that only reads never loads
 
     try:
         send_backtest(broker(), backtest.task_id)
     except BrokerDown as error:
         current_app.logger.warning("backtest %s waits in the database: %s", backtest.task_id, error)
-        return backtest
-    backtests.mark_sent(session, [backtest.task_id])
-    session.commit()
     return backtest
 
 

@@ -26,10 +26,10 @@ class Backtest(Base):
 
     `spec` holds the whole resolved request, `params` its strategy part. `sparkline` and `lookahead_ok` repeat what
     `metadata_` also says: they are columns of their own because the list page shows them and must not read the
-    heavy `metadata_`. `queued_at` is when it began to wait, `sent_at` when its message last went to the queue,
-    `lane` and `turn` its place in line (`fair_queue`). `attempt` only ever grows: it tells an old attempt from its
-    successor; `excused` of the attempts do not count against the most there may be. `stores` is what a completed one
-    is kept as (`modes`). A `shared` one is there for everybody to read.
+    heavy `metadata_`. `queued_at` is when it began to wait, `lane` and `turn` its place in line
+    (`fair_queue`). `attempt` only ever grows: it tells an old attempt from its successor; `excused` of the attempts do
+    not count against the most there may be. `stores` is what a completed one is kept as (`modes`). A `shared` one is
+    there for everybody to read.
     """
 
     __tablename__ = "backtest_results"
@@ -65,7 +65,7 @@ class Backtest(Base):
     progress: Mapped[float] = mapped_column(Double, default=0.0)
     phase: Mapped[str] = mapped_column(String(40), default="")
     queued_at: Mapped[datetime] = mapped_column(default=utc_now)
-    sent_at: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]  # nothing writes it any more; an older release beside this one still does
     heartbeat_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

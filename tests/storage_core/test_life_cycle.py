@@ -118,7 +118,7 @@ def test_released_goes_back_to_the_queue_for_another_attempt(engine: Engine) -> 
     with session_scope(engine) as session:
         backtests.release(session, claim, reason="disk full")
     stored = row(engine, claim.task_id)
-    assert (stored.status, stored.attempt, stored.sent_at, stored.heartbeat_at) == ("queued", 1, None, None)
+    assert (stored.status, stored.attempt, stored.heartbeat_at) == ("queued", 1, None)
     assert claimed(engine, claim.task_id).attempt == 2
 
 
@@ -229,14 +229,6 @@ def test_a_backoff_holds_the_backtest_back(engine: Engine) -> None:
         backtests.release(session, claim, reason="busy", delay=timedelta(seconds=60), now=NOON)
         assert in_line(session, limit=10, now=NOON + timedelta(seconds=58)) == []
         assert in_line(session, limit=10, now=NOON + timedelta(seconds=61)) == [claim.task_id]
-
-
-def test_sent_is_noted_of_queued_ones_only(engine: Engine) -> None:
-    waits, runs = queued(engine, now=NOON), claimed(engine, now=NOON).task_id
-    with session_scope(engine) as session:
-        backtests.mark_sent(session, [waits, runs], now=NOON)
-        backtests.mark_sent(session, [], now=NOON)
-    assert [row(engine, task_id).sent_at for task_id in (waits, runs)] == [NOON, None]
 
 
 def test_counts(engine: Engine) -> None:

@@ -115,13 +115,12 @@ def test_for_htmx_the_way_is_a_header(trader, bars, engine):
     assert answer.headers["HX-Redirect"].startswith("/backtests/")
 
 
-def test_the_message_reaches_the_queue_and_the_row_says_so(app, trader, bars, engine):
+def test_the_message_reaches_the_queue(app, trader, bars, engine):
     with running_valkey() as url:
         app.extensions["broker"] = broker = make_broker(url)
         trader.post("/backtests", FORM)
         with session_scope(engine) as session:
             row = session.scalars(select(Backtest)).one()
-            assert row.sent_at is not None
         broker.declare_queue(QUEUE_BACKTESTS)
         consumer = broker.consume(QUEUE_BACKTESTS)
         message = next(consumer)
@@ -134,7 +133,6 @@ def test_without_a_queue_the_backtest_waits_in_the_database(trader, bars, engine
     answer = trader.post("/backtests", FORM)
     with session_scope(engine) as session:
         row = session.scalars(select(Backtest)).one()
-        assert row.sent_at is None
         assert in_line(session, limit=10, now=row.queued_at) == [row.task_id]
     assert "waiting for a worker" in trader.get(answer.location).text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
@@ -10,12 +11,13 @@ from werkzeug.wrappers import Response as AnyResponse
 from engine.errors import SpecErrors
 from webapp.catalog import catalogue
 from webapp.context.form import ctx_form, ctx_market, ctx_params
+from webapp.context.known import Known, ctx_known
 from webapp.extensions import bar_store
 from webapp.forms import Values, default_values, message_for, raw_spec, values_from_form, values_from_spec
 from webapp.htmx import go_to, is_htmx, vary
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
-from webapp.submission import BarsMissing, submit
+from webapp.submission import BarsMissing, already_run, checked, enter
 
 blueprint = Blueprint("new_backtest", __name__)
 
@@ -27,7 +29,7 @@ PARTS = ("market", "range", "estimate")
 def page() -> str:
     """The empty form, or one filled in from another backtest (`?clone=`)."""
     need_trader()
-    return render_template("new_backtest/page.html", form=_context(_first_values(), {}))
+    return render_template("new_backtest/page.html", form=_context(_first_values(), {}), known=None)
 
 
 @blueprint.get("/backtests/new/<part>")
@@ -60,11 +62,14 @@ def chosen_fields() -> str:
 
 @blueprint.post("/backtests")
 def create() -> AnyResponse:
-    """Check and submit, then follow the new backtest; or the form again with an answer beside each wrong field."""
+    """Check and submit, then follow the new backtest; or the form again with an answer beside each wrong field.
+
+    What was run before is offered first, unless the person has seen the offer and wants it run again (`again`).
+    """
     need_trader()
     values = values_from_form(request.form)
     try:
-        backtest = submit(raw_spec(values, person().timezone, catalogue()), owner=person(), source="web")
+        spec = checked(raw_spec(values, person().timezone, catalogue()), bar_store(), catalogue())
     except SpecErrors as error:
         errors: dict[str, str] = {}
         for one in error.errors:
@@ -74,6 +79,9 @@ def create() -> AnyResponse:
         return _refused(
             values, {"symbols": " ".join(f"{str(one)[:1].upper()}{str(one)[1:]}." for one in error.missing)}
         )
+    if "again" not in request.form and (known := already_run(spec, by=person())) is not None:
+        return _form_again(values, {}, known=ctx_known(known, datetime.now(UTC)), status=200)
+    backtest = enter(spec, owner=person(), source="web")
     return go_to(url_for("backtest.page", task_id=backtest.task_id))
 
 
@@ -90,8 +98,12 @@ def _first_values() -> Values:
 
 
 def _refused(values: Values, errors: dict[str, str]) -> Response:
+    return _form_again(values, errors, known=None, status=422)
+
+
+def _form_again(values: Values, errors: dict[str, str], *, known: Known | None, status: int) -> Response:
     name = "new_backtest/_form.html" if is_htmx() else "new_backtest/page.html"
-    return vary(make_response(render_template(name, form=_context(values, errors)), 422))
+    return vary(make_response(render_template(name, form=_context(values, errors), known=known), status))
 
 
 def _context(values: Values, errors: dict[str, str]) -> object:
