@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, false, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Integer, and_, false, func, literal, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
-from storage_core.db import JsonB
+from storage_core.db import JsonB, to_json
 from storage_core.errors import BadFilter
 from storage_core.models import STATUSES, Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
@@ -146,4 +146,6 @@ def _holds(column: InstrumentedAttribute[list[str]], value: str, dialect: str) -
     if dialect == "postgresql":
         return column.op("@>")(literal([value], JsonB))
     each = func.json_each(column).table_valued("value")
-    return select(true()).select_from(each).where(each.c.value == value).exists()
+    exact = select(true()).select_from(each).where(each.c.value == value).exists()
+    # Nearly all rows are told by their text alone, which an index has; a quote inside a tag must not deceive.
+    return and_(func.instr(column, to_json(value), type_=Integer) > 0, exact)

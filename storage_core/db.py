@@ -78,14 +78,14 @@ class SqliteConnection(sqlite3.Connection):
             self.execute(f"PRAGMA {pragma}").close()
 
 
-def _to_json(value: object) -> str:
+def to_json(value: object) -> str:
     """Compact JSON; NaN and infinity are refused, as PostgreSQL would, so that both databases hold the same."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def engine_options(url: str) -> dict[str, Any]:
     """Keyword arguments of `create_engine` for `url`; also what Flask-SQLAlchemy takes as engine options."""
-    options: dict[str, Any] = {"json_serializer": _to_json, "pool_pre_ping": True}
+    options: dict[str, Any] = {"json_serializer": to_json, "pool_pre_ping": True}
     if make_url(url).get_backend_name() == "sqlite":
         options["connect_args"] = {
             "factory": SqliteConnection,

@@ -18,6 +18,14 @@ depends_on = None
 NEWEST = [sa.text("created_at DESC"), sa.text("task_id DESC")]
 TABLES = ("schedules", "saved_views", "presets", "jobs", "processes", "audit_log", "alerts")
 
+COMPLETED = "status = 'completed'"
+METRICS = (
+    "total_return_pct", "cagr_pct", "volatility_pct", "sortino", "calmar", "max_drawdown_pct", "win_rate_pct",
+    "profit_factor", "trade_count", "exposure_pct", "final_equity", "buy_and_hold_return_pct", "expectancy", "sqn",
+    "average_trade_pct", "fees",
+)  # fmt: skip
+HELD = ("symbols", "tags", "deleted_at")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -177,9 +185,44 @@ def upgrade() -> None:
 
     op.add_column("users", sa.Column("language", sa.String(length=8), server_default="", nullable=False))
     op.add_column("users", sa.Column("sessions", sa.Integer(), server_default="0", nullable=False))
+    create_orders()
+
+
+def create_orders() -> None:
+    """Indexes that walk the list in the order of any metric, and on SQLite look for symbols and tags on the way."""
+    on_sqlite = op.get_context().dialect.name == "sqlite"
+    nulls, plain = ("", "_plain") if on_sqlite else (" NULLS LAST", "")
+    for name in METRICS:
+        index(f"by_{name}{plain}", f"{name} DESC{nulls}", "task_id DESC", where=f"{COMPLETED} AND {name} IS NOT NULL")
+    if on_sqlite:
+        op.drop_index("ix_backtest_results_sharpe_plain", "backtest_results")
+        index("sharpe_plain", "sharpe DESC", "task_id DESC", *HELD, "total_return_pct", where=COMPLETED)
+        index("held_plain", "created_at DESC", "task_id DESC", *HELD)
+
+
+def drop_orders() -> None:
+    on_sqlite = op.get_context().dialect.name == "sqlite"
+    if on_sqlite:
+        for name in ("held_plain", "sharpe_plain"):
+            op.drop_index(f"ix_backtest_results_{name}", "backtest_results")
+        index("sharpe_plain", "sharpe DESC", "task_id DESC", where=COMPLETED)
+    for name in METRICS:
+        op.drop_index(f"ix_backtest_results_by_{name}{'_plain' if on_sqlite else ''}", "backtest_results")
+
+
+def index(name: str, *columns: str, where: str | None = None) -> None:
+    condition = None if where is None else sa.text(where)
+    op.create_index(
+        f"ix_backtest_results_{name}",
+        "backtest_results",
+        [sa.text(column) for column in columns],
+        postgresql_where=condition,
+        sqlite_where=condition,
+    )
 
 
 def downgrade() -> None:
+    drop_orders()
     for column in ("sessions", "language"):
         op.drop_column("users", column)
     for name in ("for_all", "schedule"):

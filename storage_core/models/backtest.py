@@ -154,5 +154,16 @@ _index(
     postgresql_ops={"symbols": "jsonb_path_ops"},
 )
 _index("tags", Backtest.tags, only="postgresql", postgresql_using="gin", postgresql_ops={"tags": "jsonb_path_ops"})
-_index("sharpe_plain", *_best_sqlite, where=_completed, only="sqlite")
+# SQLite has no index of what a list holds. The next two let it look for a symbol, a tag or a return in an index that
+# it walks anyway, without a look at each row.
+_held = (Backtest.symbols, Backtest.tags, Backtest.deleted_at)
+_index("held_plain", *_newest, *_held, only="sqlite")
+_index("sharpe_plain", *_best_sqlite, *_held, Backtest.total_return_pct, where=_completed, only="sqlite")
 _index("strategy_sharpe_plain", Backtest.strategy, *_best_sqlite, where=_completed, only="sqlite")
+for _name in METRIC_COLUMNS:
+    if _name != "sharpe":
+        _metric = getattr(Backtest, _name)
+        _has = _completed & _metric.is_not(None)
+        _order = (_metric.desc().nulls_last(), Backtest.task_id.desc())  # said as the list says it, or it is not used
+        _index(f"by_{_name}", *_order, where=_has, only="postgresql")
+        _index(f"by_{_name}_plain", _metric.desc(), Backtest.task_id.desc(), where=_has, only="sqlite")

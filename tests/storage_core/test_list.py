@@ -252,7 +252,9 @@ RANGES = [
     made(0, strategy="rsi_reversion", sharpe=2.0, total_return_pct=-5.0),
     made(1, symbols=["KRW-ETH", "KRW-BTC"], sharpe=1.0, total_return_pct=50.0, tags=["trend", "keep"]),
     made(2, symbols=["KRW-ETH"], timeframe="1d", pinned=True, tags=["trend"], source="api"),
-    made(3, note="50% better_than BTC\\", status="failed", created_at=NOON + timedelta(days=2)),
+    made(
+        3, note="50% better_than BTC\\", status="failed", tags=['a "trend', "그"], created_at=NOON + timedelta(days=2)
+    ),
     made(4, note="Überraschung", start_date=date(2020, 1, 1), end_date=date(2020, 6, 1), status="queued"),
     made(5, deleted_at=NOON, sharpe=9.0),
 ]
@@ -270,6 +272,8 @@ FOUND: list[tuple[dict[str, Any], set[int]]] = [
     ({"timeframes": ["1d"]}, {2}),
     ({"tags": ["trend"]}, {1, 2}),
     ({"tags": ["trend", "keep"]}, {1}),
+    ({"tags": ['a "trend', "그"]}, {3}),
+    ({"tags": ["a"]}, set()),
     ({"sources": ["api"]}, {2}),
     ({"pinned": True}, {2}),
     ({"pinned": False}, {0, 1, 3, 4}),

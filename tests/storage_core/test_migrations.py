@@ -71,7 +71,7 @@ def test_the_models_say_the_same(empty_url: str) -> None:
         "DROP INDEX ix_backtest_results_newest",
         "DROP INDEX ix_backtest_results_unfinished",
         "ALTER TABLE backtest_results ADD COLUMN surprise INTEGER",
-        "ALTER TABLE backtest_results DROP COLUMN sqn",
+        "ALTER TABLE backtest_results DROP COLUMN lookahead_ok",
         "DROP TABLE backtest_events",
     ],
 )
