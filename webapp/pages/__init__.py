@@ -21,6 +21,8 @@ PAGES: Final = (
     "new_backtest",
     "operations",
     "operations_audit",
+    "schedules",
+    "strategies",
     "views",
 )
 """Modules of this package, each with its `blueprint`."""
