@@ -48,11 +48,16 @@ def load(identity: str) -> Person | None:
         return None
     number, _, count = identity.partition(".")
     user = db.session.get(User, int(number)) if number.isascii() and number.isdigit() else None
-    if user is None or not user.active or str(user.sessions) != (count or "0"):
+    if user is None or not may_act(user) or str(user.sessions) != (count or "0"):
         return None
     if now - session.get("seen", now) > REFRESHED_EVERY.total_seconds():
         session["seen"] = now
     return Person.of(user)
+
+
+def may_act(user: User) -> bool:
+    """Whether anybody may act in the name of this account; in that of AUTH=none only as long as that is set."""
+    return user.active and (user.id != accounts.LOCAL_ID or settings().auth == "none")
 
 
 def load_local() -> Person | None:

@@ -10,6 +10,7 @@ from flask import g, request
 from storage_core import api_tokens
 from webapp.extensions import db
 from webapp.people import Person
+from webapp.sessions import may_act
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -48,7 +49,7 @@ def _look_up() -> Caller | None:
         return None
     session = db.session()
     found = api_tokens.find(session, text.strip())
-    if found is None:
+    if found is None or not may_act(found[1]):
         return None
     token, user = found
     if api_tokens.note_use(session, token):

@@ -23,6 +23,7 @@ PAGES: Final = (
     "operations_audit",
     "schedules",
     "strategies",
+    "users",
     "views",
 )
 """Modules of this package, each with its `blueprint`."""
