@@ -164,7 +164,8 @@ def sides(around: Surroundings, session: Session, now: datetime) -> Answer:
     return Answer(
         {
             f"stores:{side}": Problem(
-                f"{count:,} results are not kept as {side}, which the storage mode {mode} asks for: "
+                f"{count:,} {'result is' if count == 1 else 'results are'} not kept as {side}, "
+                f"which the storage mode {mode} asks for: "
                 "run flask repair-results",
                 {"side": side, "results": count, "mode": mode},
             )
