@@ -53,6 +53,8 @@ class Settings:
     results_cache_mb: int = 1024
     result_storage_mode: str = modes.PARQUET_ONLY
     parquet_compression: str = modes.COMPRESSIONS[0]
+    upbit_url: str = "https://api.upbit.com"
+    binance_url: str = "https://api.binance.com"
     s3: S3Access = field(default_factory=S3Access)
 
     @classmethod
@@ -88,6 +90,8 @@ class Settings:
             results_cache_mb=_whole_number("RESULTS_CACHE_MB", values.get("RESULTS_CACHE_MB"), 1, 1_000_000),
             result_storage_mode=modes.storage_mode(values.get("RESULT_STORAGE_MODE")),
             parquet_compression=modes.compression(values.get("PARQUET_COMPRESSION")),
+            upbit_url=_web_address("UPBIT_URL", values.get("UPBIT_URL")),
+            binance_url=_web_address("BINANCE_URL", values.get("BINANCE_URL")),
             s3=_s3_access(values),
         )
 
@@ -262,6 +266,12 @@ def _origins(value: str) -> tuple[str, ...]:
         if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", origin):
             raise SettingsError("CORS_ORIGINS", repr(origin), "origins such as https://lab.example, without a path")
     return origins
+
+
+def _web_address(name: str, value: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/-]*)?", value):
+        raise SettingsError(name, "an address of another kind", "https://host or http://host:port, with a path at most")
+    return value.rstrip("/")
 
 
 def _whole_number(name: str, value: str, lowest: int, highest: int) -> int:

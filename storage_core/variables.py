@@ -100,6 +100,8 @@ VARIABLES: tuple[Variable, ...] = (
         "postgres-only is an old name of parquet-only.",
     ),
     Variable("PARQUET_COMPRESSION", "zstd", "How the Parquet files of results are packed: zstd or snappy."),
+    Variable("UPBIT_URL", "https://api.upbit.com", "Where bars of Upbit are fetched; for a proxy of your own."),
+    Variable("BINANCE_URL", "https://api.binance.com", "Where bars of Binance are fetched; for a proxy of your own."),
     Variable("S3_ENDPOINT_URL", "", "Address of the S3 server, https:// or http://. Empty: Amazon's own."),
     Variable("AWS_DEFAULT_REGION", "", "Region of the bucket, e.g. ap-northeast-2. Empty: what boto3 finds."),
     Variable(
