@@ -11,6 +11,7 @@ from storage_core.db import session_scope
 from storage_core.errors import StorageError
 from storage_core.reconcile import Report, reconcile
 from storage_core.settings import Settings
+from workers.integrity_alerts import alert_missing
 
 log = structlog.get_logger("clock")
 
@@ -29,6 +30,7 @@ def tidy(engine: Engine, settings: Settings) -> Report:
         )
     for task_id, problem in report.damaged.items():
         log.error("a stored result is missing or damaged", task_id=str(task_id), problem=problem)
+    alert_missing(engine, report.damaged)
     gone = backtest_keeping.purge(engine, settings)
     if gone:
         log.info("deleted for good", count=len(gone))
