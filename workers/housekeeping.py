@@ -7,11 +7,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from storage_core import audit, backtest_keeping
-from storage_core.db import session_scope
+from storage_core.db import session_scope, utc_now
 from storage_core.errors import StorageError
 from storage_core.reconcile import Report, reconcile
 from storage_core.settings import Settings
-from workers.integrity_alerts import alert_missing
+from workers.integrity_alerts import note_round
 
 log = structlog.get_logger("clock")
 
@@ -20,6 +20,7 @@ EVERY_SECONDS = 3600.0
 
 def tidy(engine: Engine, settings: Settings) -> Report:
     """One round: reconcile folders and rows, then let go of what was deleted a week ago."""
+    began = utc_now()
     report = reconcile(engine, settings)
     if report.changed:
         log.info(
@@ -30,7 +31,7 @@ def tidy(engine: Engine, settings: Settings) -> Report:
         )
     for task_id, problem in report.damaged.items():
         log.error("a stored result is missing or damaged", task_id=str(task_id), problem=problem)
-    alert_missing(engine, report.damaged)
+    note_round(engine, settings, report, began=began)
     gone = backtest_keeping.purge(engine, settings)
     if gone:
         log.info("deleted for good", count=len(gone))
