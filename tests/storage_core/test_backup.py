@@ -1,0 +1,133 @@
+"""A backup restored into an empty place is what was backed up, row by row and byte by byte; again costs little."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from storage_core import backup
+from storage_core.backup_store import backup_store
+from storage_core.object_s3 import shared_provider
+from storage_core.restore import MARK, Target, restore
+from storage_core.settings import Settings
+from tests.s3 import emptied, s3_server
+from tests.storage_core.installation import (
+    SMALL,
+    SQLITE,
+    add_bars,
+    all_bytes,
+    all_rows,
+    empty_database,
+    filled,
+    postgres_programs,
+)
+from tests.storage_core.sound import saved, sound_tables
+
+__all__ = ["empty_database", "postgres_programs"]
+
+
+OTHER = sound_tables(trades=6, bars=12)
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """A bucket."""
+    running = s3_server("rclone")
+    with running.provider() as made:
+        yield made.where
+        shared_provider.cache_clear()
+
+
+@pytest.fixture
+def in_s3(settings: Settings, bucket: str) -> Settings:
+    """Results and backups under two prefixes of an empty bucket."""
+    access = s3_server("rclone").access()
+    emptied(shared_provider(bucket, access))
+    return replace(settings, results_uri=f"{bucket}/results", backup_uri=f"{bucket}/backups", s3=access)
+
+
+def restored(settings: Settings, folder: Path, database_url: str, results: str | None = None) -> Settings:
+    """Restore the newest backup there; the settings of what came of it."""
+    provider = shared_provider(results, settings.s3) if results else None
+    restore(backup_store(settings), "latest", Target(folder=folder, database_url=database_url, results=provider))
+    assert not (folder / MARK).exists()
+    return replace(settings, data_dir=folder, database_url=database_url, results_uri=results)
+
+
+def only_results(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in files.items() if name.startswith("results/")}
+
+
+def test_every_row_and_every_byte_comes_back(
+    engine: Engine, settings: Settings, tmp_path: Path, empty_database: str
+) -> None:
+    filled(engine, settings)
+    rows, files = all_rows(settings.database_url), all_bytes(settings)
+    manifest = backup.create(engine, settings)
+    assert manifest.problems == ()
+    assert (manifest.file_count, manifest.result_count) == (len(files), 4)
+    there = restored(settings, tmp_path / "restored", empty_database)
+    assert all_rows(there.database_url) == rows
+    assert all_bytes(there) == files
+
+
+@SQLITE
+def test_results_and_backups_in_s3_come_back_in_s3(
+    engine: Engine, in_s3: Settings, tmp_path: Path, empty_database: str, bucket: str
+) -> None:
+    filled(engine, in_s3)
+    rows, files = all_rows(in_s3.database_url), all_bytes(in_s3)
+    manifest = backup.create(engine, in_s3)
+    assert manifest.problems == ()
+    there = restored(in_s3, tmp_path / "restored", empty_database, f"{bucket}/again")
+    assert all_rows(there.database_url) == rows
+    assert only_results(all_bytes(there)) == only_results(files)
+    on_disk = restored(in_s3, tmp_path / "elsewhere", f"sqlite:///{tmp_path}/elsewhere.sqlite3")
+    assert all_bytes(on_disk) == files
+
+
+@SQLITE
+def test_a_second_backup_sends_only_what_is_new(engine: Engine, settings: Settings) -> None:
+    filled(engine, settings)
+    first = backup.create(engine, settings)
+    saved(engine, settings, SMALL)
+    second = backup.create(engine, settings)
+    assert second.file_count == first.file_count + 4
+    assert second.added_count == 1, "the manifest of the new result; its files have the bytes of another"
+    add_bars(settings, "KRW-ETH")
+    third = backup.create(engine, settings)
+    assert third.file_count == second.file_count + 1
+    assert third.added_count == 1
+
+
+@SQLITE
+def test_nothing_that_is_there_already_is_read_again(engine: Engine, settings: Settings) -> None:
+    filled(engine, settings)
+    first = backup.create(engine, settings)
+    for path in (settings.results_dir / "backtests").glob("*/*.parquet"):
+        path.write_bytes(b"damaged since")
+    second = backup.create(engine, settings)
+    assert (second.added_count, second.files) == (0, first.files)
+    assert second.problems == ()
+
+
+@SQLITE
+def test_what_is_missing_or_damaged_is_named_and_the_rest_is_backed_up(
+    engine: Engine, settings: Settings, tmp_path: Path, empty_database: str
+) -> None:
+    filled(engine, settings)
+    victim = saved(engine, settings, OTHER)
+    folder = settings.results_dir / "backtests" / str(victim)
+    (folder / "symbol_signals.parquet").write_bytes(b"not what was stored")
+    (folder / "metadata.json").unlink()
+    manifest = backup.create(engine, settings)
+    found = {problem.path: problem.problem for problem in manifest.problems}
+    place = f"results/backtests/{victim}"
+    assert found.keys() == {f"{place}/metadata.json", f"{place}/symbol_signals.parquet"}
+    assert found[f"{place}/metadata.json"] == "it does not exist"
+    assert "damaged" in found[f"{place}/symbol_signals.parquet"]
+    there = restored(settings, tmp_path / "restored", empty_database)
+    assert all_rows(there.database_url) == all_rows(settings.database_url)
+    assert len(all_bytes(there)) == len(all_bytes(settings)) - 1
