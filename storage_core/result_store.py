@@ -25,7 +25,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLES = modes.FILES[modes.PARQUET]
-SIDE_MISSING = "side_missing"
+SIDE_MISSING: Final = "side_missing"
 """The event of a result that is stored, though not in all the forms that the mode asks for."""
 
 

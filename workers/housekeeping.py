@@ -11,6 +11,7 @@ from storage_core.db import session_scope, utc_now
 from storage_core.errors import StorageError
 from storage_core.reconcile import Report, reconcile
 from storage_core.settings import Settings
+from workers.daily_verify import verify_part_of_today
 from workers.integrity_alerts import note_round
 
 log = structlog.get_logger("clock")
@@ -45,6 +46,7 @@ def run_housekeeping(engine: Engine, settings: Settings, stop: threading.Event) 
     while not stop.is_set():
         try:
             tidy(engine, settings)
+            verify_part_of_today(engine, settings)
         except (SQLAlchemyError, StorageError, OSError) as error:
             log.warning("housekeeping failed, the next round tries again", error=str(error))
         stop.wait(EVERY_SECONDS)
