@@ -13,6 +13,7 @@ from storage_core import backtests
 from webapp.catalog import broken_strategies, own_strategies
 from webapp.context.operations import Tab, ctx_tabs
 from webapp.extensions import db, settings
+from webapp.presets import chosen_preset, presets_of
 
 HTMX_CONFIG: Final = json.dumps(
     {
@@ -64,4 +65,6 @@ def init_app(app: Flask) -> None:
             "operations_tabs": operations_tabs,
             "own_strategies": own_strategies,
             "broken_strategies": broken_strategies,
+            "presets_of": presets_of,
+            "chosen_preset": chosen_preset,
         }

@@ -116,6 +116,11 @@ def ctx_form(
     }
 
 
+def field_id(path: str) -> str:
+    """The id of the input for a dotted path of the spec."""
+    return path.replace(".", "-").replace("_", "-")
+
+
 def ctx_params(strategy: StrategySpec, values: Values, errors: Mapping[str, str]) -> list[Field]:
     """The fields of a strategy's params; at their defaults when the values belong to another strategy."""
     own = values.get(FIELDS_OF) == strategy.name
@@ -209,7 +214,7 @@ def _fields(paths: Iterable[str], values: Values, errors: Mapping[str, str]) -> 
 def _field(path: str, param: ParamSpec, values: Values, errors: Mapping[str, str]) -> Field:
     return {
         "path": path,
-        "id": path.replace(".", "-").replace("_", "-"),
+        "id": field_id(path),
         "label": param.label,
         "help": param.help.replace("as a fraction", "in percent") if path in PERCENT else param.help,
         "type": param.type,

@@ -21,9 +21,11 @@ PAGES: Final = (
     "new_backtest",
     "operations",
     "operations_audit",
+    "presets",
     "schedules",
     "strategies",
     "users",
+    "verification",
     "views",
 )
 """Modules of this package, each with its `blueprint`."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
-from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, jsonify, make_response, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from engine.errors import SpecErrors
+from engine.spec import BacktestSpec
 from webapp.catalog import catalogue
-from webapp.context.form import ctx_form, ctx_market, ctx_params
+from webapp.context.form import ctx_form, ctx_market, ctx_params, field_id
 from webapp.context.known import Known, ctx_known
 from webapp.extensions import bar_store
 from webapp.forms import Values, default_values, message_for, raw_spec, values_from_form, values_from_spec
 from webapp.htmx import go_to, is_htmx, vary
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
+from webapp.presets import choose, found_preset, values_of
 from webapp.submission import BarsMissing, already_run, checked, enter
 
 blueprint = Blueprint("new_backtest", __name__)
@@ -27,9 +29,9 @@ PARTS = ("market", "range", "estimate")
 
 @blueprint.get("/backtests/new")
 def page() -> str:
-    """The empty form, or one filled in from another backtest (`?clone=`)."""
+    """The empty form, or one filled in from another backtest (`?clone=`) or from a preset (`?preset=`)."""
     need_trader()
-    return render_template("new_backtest/page.html", form=_context(_first_values(), {}), known=None)
+    return render_template("new_backtest/page.html", form=form_context(_first_values(), {}), known=None)
 
 
 @blueprint.get("/backtests/new/<part>")
@@ -68,25 +70,40 @@ def create() -> AnyResponse:
     """
     need_trader()
     values = values_from_form(request.form)
-    try:
-        spec = checked(raw_spec(values, person().timezone, catalogue()), bar_store(), catalogue())
-    except SpecErrors as error:
-        errors: dict[str, str] = {}
-        for one in error.errors:
-            errors.setdefault(one.field, message_for(one, values))
+    spec, errors = _read(values)
+    if spec is None:
         return _refused(values, errors)
-    except BarsMissing as error:
-        return _refused(
-            values, {"symbols": " ".join(f"{str(one)[:1].upper()}{str(one)[1:]}." for one in error.missing)}
-        )
     if "again" not in request.form and (known := already_run(spec, by=person())) is not None:
         return _form_again(values, {}, known=ctx_known(known, datetime.now(UTC)), status=200)
     backtest = enter(spec, owner=person(), source="web")
     return go_to(url_for("backtest.page", task_id=backtest.task_id))
 
 
+@blueprint.post("/backtests/check")
+def check() -> Response:
+    """What is wrong with the form as it stands, by the id of each field: asked for while it is filled in."""
+    need_trader()
+    _, errors = _read(values_from_form(request.form))
+    return jsonify({field_id(path): text for path, text in errors.items()})
+
+
+def _read(values: Values) -> tuple[BacktestSpec | None, dict[str, str]]:
+    """The spec of the form, or what is wrong with it by dotted path."""
+    try:
+        return checked(raw_spec(values, person().timezone, catalogue()), bar_store(), catalogue()), {}
+    except SpecErrors as error:
+        errors: dict[str, str] = {}
+        for one in error.errors:
+            errors.setdefault(one.field, message_for(one, values))
+        return None, errors
+    except BarsMissing as error:
+        return None, {"symbols": " ".join(f"{str(one)[:1].upper()}{str(one)[1:]}." for one in error.missing)}
+
+
 def _first_values() -> Values:
-    clone = request.args.get("clone")
+    clone, preset = request.args.get("clone"), request.args.get("preset")
+    if clone is None and preset is not None:
+        return values_of(choose(found_preset(preset)), {})
     if clone is None:
         strategies = catalogue()
         return default_values(strategies.get(request.args.get("strategy", "")) or strategies[FIRST_STRATEGY])
@@ -103,10 +120,11 @@ def _refused(values: Values, errors: dict[str, str]) -> Response:
 
 def _form_again(values: Values, errors: dict[str, str], *, known: Known | None, status: int) -> Response:
     name = "new_backtest/_form.html" if is_htmx() else "new_backtest/page.html"
-    return vary(make_response(render_template(name, form=_context(values, errors), known=known), status))
+    return vary(make_response(render_template(name, form=form_context(values, errors), known=known), status))
 
 
-def _context(values: Values, errors: dict[str, str]) -> object:
+def form_context(values: Values, errors: dict[str, str]) -> object:
+    """The form with these values, and an answer beside each wrong field."""
     inventory = bar_store().inventory()
     if not values["symbols"] and not errors:
         values["symbols"] = [one.symbol for one in inventory if one.timeframe == "1h"][:1]

@@ -1,0 +1,61 @@
+// Answers beside the fields of a new backtest while it is filled in: asked of the server, which knows the rules.
+(() => {
+  "use strict";
+  const touched = new Set();
+  let latest = 0;
+
+  const idOf = (name) => name.replace(/[._]/g, "-");
+
+  const anchorOf = (form, id) => {
+    const control = document.getElementById(id);
+    if (control) return control;
+    const first = form.querySelector(`[name="${id}"]`);
+    return first ? first.closest(".picks") : null;
+  };
+
+  const describe = (anchor, errorId, wrong) => {
+    const owner = anchor.classList.contains("picks") ? anchor.closest("fieldset") : anchor;
+    const ids = (owner.getAttribute("aria-describedby") || "").split(" ").filter((one) => one && one !== errorId);
+    if (wrong) ids.unshift(errorId);
+    if (ids.length) owner.setAttribute("aria-describedby", ids.join(" "));
+    else owner.removeAttribute("aria-describedby");
+    if (wrong) owner.setAttribute("aria-invalid", "true");
+    else owner.removeAttribute("aria-invalid");
+  };
+
+  const show = (form, id, text) => {
+    const anchor = anchorOf(form, id);
+    if (!anchor) return;
+    let line = document.getElementById(`${id}-error`);
+    if (text && !line) {
+      line = document.createElement("span");
+      line.className = "field-error";
+      line.id = `${id}-error`;
+      anchor.after(line);
+    }
+    if (text) line.textContent = text;
+    else if (line) line.remove();
+    describe(anchor, `${id}-error`, Boolean(text));
+  };
+
+  const check = async (form) => {
+    const mine = ++latest;
+    let answer;
+    try {
+      answer = await fetch(form.dataset.check, { method: "POST", body: new FormData(form) });
+    } catch {
+      return; // no line to the server: sending the form says so
+    }
+    if (!answer.ok || mine !== latest) return;
+    const errors = await answer.json();
+    for (const id of touched) show(form, id, errors[id] || "");
+  };
+
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-check]");
+    if (!form || !event.target.name || event.target.name.startsWith("preset")) return;
+    touched.add(idOf(event.target.name));
+    for (const line of form.querySelectorAll(".field-error")) touched.add(line.id.replace(/-error$/, ""));
+    check(form);
+  });
+})();
