@@ -26,6 +26,7 @@ from workers.job_tickets import tick_jobs
 from workers.presence import Presence
 from workers.queue import count_tickets, make_broker, send_backtests
 from workers.run_schedules import take_turns
+from workers.take_backup import run_backup_schedule
 
 log = structlog.get_logger("clock")
 
@@ -108,8 +109,10 @@ def main() -> None:
     engine, broker = make_engine(settings.database_url), make_broker(settings.broker_url)
     housekeeping = threading.Thread(target=run_housekeeping, args=(engine, settings, stop), daemon=True)
     alerting = threading.Thread(target=run_alerting, args=(engine, settings, broker, stop), daemon=True)
+    backups = threading.Thread(target=run_backup_schedule, args=(engine, settings, stop), daemon=True)
     try:
         housekeeping.start()
+        backups.start()
         alerting.start()
         run_clock(engine, broker, stop)
     finally:

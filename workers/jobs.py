@@ -29,6 +29,11 @@ log = structlog.get_logger("worker")
 Outcome: TypeAlias = dict[str, Any]
 
 KINDS: Mapping[str, str] = {
+    "fetch_bars": "workers.fetch_bars:fetch_bars",
+    "backup": "workers.take_backup:take_backup",
+    "prune_backups": "workers.take_backup:prune_backups",
+    "rehearse_backup": "workers.take_backup:rehearse_backup",
+    "verify_backup": "workers.take_backup:verify_backup",
     "run_schedule": "workers.run_schedules:run_schedule",
 }
 """The function of each kind, loaded when the first job of it is run."""
