@@ -204,8 +204,6 @@ def test_every_problem_is_told_at_once_and_every_value_stays(trader, bars, engin
         assert value in html
     folds = html.count('<details class="fold') - html.count('<details class="fold-quiet')
     assert folds == html.count(" open>") + 1, "what a person changed is unfolded"
-        "what a person changed is unfolded"
-    )
 
 
 def test_an_unknown_param_is_named(trader, bars, engine):
