@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter
 
 from storage_core.access import is_loopback
 from webapp.extensions import settings
@@ -52,9 +53,16 @@ class SessionCookies(SecureCookieSessionInterface):
         return request.is_secure
 
 
+class Number(IntegerConverter):
+    """A number in an address: one that a database can look for, so that a longer one is just not found."""
+
+    regex = r"[0-9]{1,9}"
+
+
 def init_app(app: Flask) -> None:
     """Set the headers on every answer, errors included; believe as many proxies as the settings say."""
     app.session_interface = SessionCookies()
+    app.url_map.converters["int"] = Number
     here = app.extensions["settings"]
     if here.trusted_proxies:
         hops = here.trusted_proxies

@@ -5,6 +5,7 @@ The cookie is signed, not encrypted: it holds the account's number, a count, two
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import timedelta
 from typing import Final
@@ -47,7 +48,7 @@ def load(identity: str) -> Person | None:
     if now - session.get("since", now) > IN_ALL.total_seconds():
         return None
     number, _, count = identity.partition(".")
-    user = db.session.get(User, int(number)) if number.isascii() and number.isdigit() else None
+    user = db.session.get(User, int(number)) if re.fullmatch(r"[0-9]{1,9}", number) else None
     if user is None or not may_act(user) or str(user.sessions) != (count or "0"):
         return None
     if now - session.get("seen", now) > REFRESHED_EVERY.total_seconds():

@@ -43,7 +43,7 @@ def welcome(engine: Engine, settings: Settings) -> str:
     url = f"http://{host}:{settings.port}"
     with session_scope(engine) as session:
         new = needs_setup(session)
-    if not new:
+    if not new or settings.auth == "none":
         return f"coin-hts runs on {url} (Ctrl-C stops it)\n"
     return (
         f"coin-hts runs on {url} (Ctrl-C stops it)\n"

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from storage_core.accounts import verify_password
 from storage_core.db import session_scope
-from storage_core.models import User
+from storage_core.models import AuditEntry, User
 from tests.webapp.conftest import PASSWORD
 from webapp.commands import COMMANDS
 
@@ -43,7 +43,7 @@ def test_create_user_reads_the_password_from_standard_input(app, engine):
         (["create-user", "bob"], "short", "password is 5 characters long"),
         (["create-user", "bob", "--timezone", "Mars"], PASSWORD, "timezone is 'Mars'"),
         (["create-user", "bob", "--role", "king"], PASSWORD, "viewer"),
-        (["create-user", "TOM"], PASSWORD, "There is an account named tom already."),
+        (["create-user", "TOM"], PASSWORD, "name is 'tom'; allowed: a name that no other account has"),
     ],
 )
 def test_a_bad_account_is_refused(app, engine, users, arguments, password, words):
@@ -52,6 +52,20 @@ def test_a_bad_account_is_refused(app, engine, users, arguments, password, words
     assert words in answer.output
     with session_scope(engine) as session:
         assert len(session.scalars(select(User)).all()) == len(users)
+
+
+def test_a_lost_password_is_replaced_by_a_link_of_the_command_line(app, visitor, engine, users):
+    runner = app.test_cli_runner()
+    answer = runner.invoke(args=["reset-link", "TOM"])
+    assert answer.exit_code == 0
+    address = answer.output.strip().removeprefix("http://127.0.0.1:8000")
+    assert "Welcome, tom" in visitor.get(address).text
+    for nobody in ("nobody", "(local)"):
+        assert "no active account" in runner.invoke(args=["reset-link", nobody]).output
+    with session_scope(engine) as session:
+        entry = session.scalars(select(AuditEntry)).one()
+        assert (entry.action, entry.target) == ("user.link", "tom")
+        assert entry.actor.startswith("console (")
 
 
 def test_up_becomes_the_supervisor(app, monkeypatch):

@@ -19,6 +19,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "setup-link": "accounts:setup_link",
     "create-user": "accounts:create_user",
     "create-token": "accounts:create_token",
+    "reset-link": "accounts:reset_link",
     "migrate-results": "results:migrate_results",
     "rollback-results": "results:rollback_results",
     "repair-results": "repair:repair_results",

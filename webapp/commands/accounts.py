@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from typing import Final
 
 import click
 from flask.cli import with_appcontext
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
-from storage_core import accounts, api_tokens
+from storage_core import account_links, accounts, api_tokens
 from storage_core.errors import AccountError
 from storage_core.models import ROLES, SCOPES, User
+from webapp.audit import audit
 from webapp.extensions import db, settings
-
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,79}")
 
 
 @click.command("setup-link")
@@ -25,9 +21,7 @@ def setup_link() -> None:
     """Print the one-time link that creates the first account."""
     if not accounts.needs_setup(db.session()):
         raise click.ClickException("The first account exists already. More people: flask create-user NAME")
-    here = settings()
-    host = f"[{here.host}]" if ":" in here.host else here.host
-    click.echo(f"http://{host}:{here.port}/setup?token={accounts.setup_token(here)}")
+    click.echo(f"{_here()}/setup?token={accounts.setup_token(settings())}")
 
 
 @click.command("create-user")
@@ -47,13 +41,30 @@ def create_user(name: str, role: str, timezone: str | None) -> None:
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     try:
-        user = _add(name, password, role, timezone or settings().timezone)
+        user = accounts.create_user(
+            db.session(), name=name, role=role, timezone=timezone or settings().timezone, password=password
+        )
     except AccountError as error:
         raise click.ClickException(f"{error}") from error
-    except IntegrityError as error:
-        raise click.ClickException(f"There is an account named {name.strip().lower()} already.") from error
+    audit("user.created", user.name, role=user.role)
     db.session.commit()
     click.echo(f"Created {user.name} with the role {user.role}.")
+
+
+@click.command("reset-link")
+@click.argument("name")
+@with_appcontext
+def reset_link(name: str) -> None:
+    """Print a one-time link with which the owner of the account NAME chooses a new password.
+
+    Example: flask reset-link ada
+    """
+    user = db.session.scalar(select(User).where(User.name == name.strip().lower(), User.active))
+    if user is None or user.id == accounts.LOCAL_ID:
+        raise click.ClickException(f"There is no active account named {name.strip().lower()}.")
+    audit("user.link", user.name)
+    db.session.commit()
+    click.echo(f"{_here()}/welcome?token={account_links.link_token(settings(), user)}")
 
 
 @click.command("create-token")
@@ -73,19 +84,14 @@ def create_token(name: str, scope: str, days: int, label: str) -> None:
     if user is None:
         raise click.ClickException(f"There is no active account named {name.strip().lower()}.")
     try:
-        _, text = api_tokens.create(db.session(), owner_id=user.id, name=label, scope=scope, days=days)
+        token, text = api_tokens.create(db.session(), owner_id=user.id, name=label, scope=scope, days=days)
     except AccountError as error:
         raise click.ClickException(f"{error}") from error
+    audit("token.created", token.name, owner=user.name, scope=token.scope, expires=token.expires_at.date())
     db.session.commit()
     click.echo(text)
 
 
-def _add(name: str, password: str, role: str, timezone: str) -> User:
-    session = db.session()
-    user = User(name=name.strip().lower(), role=role, password_hash="")
-    if not NAME.fullmatch(user.name):
-        raise AccountError("name", repr(name[:100]), "1 to 80 letters, digits, or . _ @ + -")
-    session.add(user)
-    accounts.set_password(session, user, password)
-    accounts.set_preferences(session, user, timezone=timezone, theme="auto")
-    return user
+def _here() -> str:
+    host = settings().host
+    return f"http://[{host}]:{settings().port}" if ":" in host else f"http://{host}:{settings().port}"
