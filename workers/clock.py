@@ -25,6 +25,7 @@ from workers.housekeeping import run_housekeeping
 from workers.job_tickets import tick_jobs
 from workers.presence import Presence
 from workers.queue import count_tickets, make_broker, send_backtests
+from workers.run_counts import count_failed
 from workers.run_schedules import take_turns
 from workers.take_backup import run_backup_schedule
 
@@ -52,6 +53,7 @@ def tick(engine: Engine, broker: RedisBroker, *, silent_for: timedelta = SILENT_
         log.warning("worker fell silent, run again", task_id=str(task_id))
     for task_id, attempt in failed:
         log.error("worker fell silent in the last attempt", task_id=str(task_id))
+        count_failed(broker, WORKER_LOST)
         bury(broker, task_id, code=WORKER_LOST, reason="the worker fell silent in the last attempt", attempt=attempt)
     take_turns(engine)
     tick_jobs(engine, broker, silent_for=silent_for)

@@ -4,6 +4,7 @@ The row decides: which backtest is next, how many attempts it has had, whether t
 run that is handed back are new tickets; dramatiq itself never tries anything again.
 """
 
+import time
 import traceback
 from datetime import timedelta
 from functools import partial
@@ -22,6 +23,7 @@ from workers.errors import BrokerDown, Interrupted
 from workers.failures import backoff, describe
 from workers.patience import patiently
 from workers.queue import send_backtest
+from workers.run_counts import count_completed, count_failed
 from workers.runtime import Runtime
 from workers.verify import verified
 from workers.watch import Watch
@@ -67,8 +69,10 @@ def _claim(runtime: Runtime, task_id: UUID | None) -> Claim | None:
 
 
 def _attempt(runtime: Runtime, claim: Claim) -> None:
+    began = time.perf_counter()
     try:
         _compute_and_store(runtime, claim)
+        count_completed(runtime.broker, claim.spec["strategy"], time.perf_counter() - began)
     except Interrupted as interruption:
         log.info("stopped before its end", why=interruption.why)
         if interruption.why == "stopping":
@@ -122,7 +126,9 @@ def _failed(runtime: Runtime, claim: Claim, error: Exception) -> None:
     patiently(end, stopping=runtime.stopping, seconds=SAVE_PATIENCE)
     if not final:
         _send_again(runtime, claim, delay_seconds=delay)
-    elif not permanent:
+        return
+    count_failed(runtime.broker, code)
+    if not permanent:
         _bury(runtime, claim, code, message, error)
 
 
