@@ -23,7 +23,7 @@ def test_it_polls_quickly_at_first_and_stops_with_the_result(admin, engine, sett
     running = admin.get(f"{address}/status", htmx=True)
     assert "62% · simulating" in running.text
     assert running.find("progress")[0].get("value") == "0.62"
-    assert "Started attempt 1 · by tester-1" in running.text
+    assert "Started attempt 1 of 3 · by tester-1" in running.text
     with session_scope(engine) as session:
         row = session.get(Backtest, task_id)
         row.created_at = row.created_at.replace(year=2020)
@@ -154,7 +154,7 @@ def test_no_trades_is_an_answer_too(admin, completed):
     assert "No trades" in admin.get(f"{address}/trades").text
 
 
-@pytest.mark.parametrize("tab", ["", "/chart", "/trades", "/setup"])
+@pytest.mark.parametrize("tab", ["", "/chart", "/trades", "/analysis", "/setup"])
 def test_a_tab_is_a_page_and_a_fragment(admin, completed, tab):
     address = completed()
     page = admin.get(address + tab)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from webapp.context.backtest import ctx_head, ctx_life
 from webapp.context.rows import ACTIVE
 from webapp.extensions import bar_store, db, settings
 from webapp.htmx import go_to, is_htmx, replacing, vary
+from webapp.localtime import to_chart
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
 
@@ -42,6 +44,12 @@ def chart(task_id: UUID) -> AnyResponse:
 def trades(task_id: UUID) -> AnyResponse:
     """Every trade, a page at a time."""
     return _show(visible_backtest(task_id), "trades")
+
+
+@blueprint.get("/analysis")
+def analysis(task_id: UUID) -> AnyResponse:
+    """How the returns of trades, days and months are spread."""
+    return _show(visible_backtest(task_id), "analysis")
 
 
 @blueprint.get("/setup")
@@ -98,7 +106,8 @@ def _content(backtest: Backtest, tab: str) -> str:
 
 
 def _tab_context(backtest: Backtest, tab: str) -> dict[str, Any]:
-    return {"overview": _overview, "chart": _chart, "trades": _trades, "setup": _setup}[tab](backtest)
+    makers = {"overview": _overview, "chart": _chart, "trades": _trades, "analysis": _analysis, "setup": _setup}
+    return makers[tab](backtest)
 
 
 def _overview(backtest: Backtest) -> dict[str, Any]:
@@ -141,10 +150,28 @@ def _trades(backtest: Backtest) -> dict[str, Any]:
     return {"trades": trades.read_trades(settings(), backtest, page=wanted)}
 
 
+def _analysis(backtest: Backtest) -> dict[str, Any]:
+    from webapp.context.analysis import ctx_analysis_of
+    from webapp.context.result import MONTHS
+
+    found = ctx_analysis_of(settings(), bar_store(), backtest, person().timezone, link=partial(_trade_link, backtest))
+    return {**found, "month_names": MONTHS}
+
+
+def _trade_link(backtest: Backtest, symbol: str, entered: int, left: int) -> str:
+    at, until = (to_chart([micros // 1_000_000], person().timezone)[0] for micros in (entered, left))
+    return url_for("backtest.chart", task_id=backtest.task_id, symbol=symbol, at=at, until=until)
+
+
 def _setup(backtest: Backtest) -> dict[str, Any]:
     from webapp.context.setup import ctx_setup
+    from webapp.pages.verification import verification_of
 
-    return {"setup": ctx_setup(backtest, person().timezone, catalogue()), "life": _life(backtest)}
+    return {
+        "setup": ctx_setup(backtest, person().timezone, catalogue()),
+        "life": _life(backtest),
+        "verification": verification_of(backtest),
+    }
 
 
 def _head(backtest: Backtest) -> Any:
