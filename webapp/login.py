@@ -19,7 +19,17 @@ from webapp.tokens import caller, carries_token, missing_scope
 
 API: Final = "/api/v1/"
 REALM: Final = 'Bearer realm="coin-hts"'
-OPEN_ENDPOINTS: Final = frozenset({"accounts.setup", "accounts.login", "accounts.welcome", "health.healthz", "static"})
+OPEN_ENDPOINTS: Final = frozenset(
+    {
+        "accounts.setup",
+        "accounts.login",
+        "accounts.welcome",
+        "health.healthz",
+        "health.readyz",
+        "static",
+        "telemetry.metrics",  # it asks for an admin by itself, by session or token
+    }
+)
 
 
 def person() -> Person:

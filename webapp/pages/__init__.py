@@ -24,6 +24,7 @@ PAGES: Final = (
     "presets",
     "schedules",
     "strategies",
+    "telemetry",
     "users",
     "verification",
     "views",
