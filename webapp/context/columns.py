@@ -131,7 +131,7 @@ def _metric_column(name: str) -> Column:
 _ALL: Final = (
     Column("symbols", _("Symbols"), "roomy", _symbols),
     Column("timeframe", _("TF"), "roomy", lambda row, _: Cell(row.timeframe, "roomy"), help="Timeframe"),
-    Column("params", _("Params"), "", lambda _, params: Cell(params.short, "muted clip", params.full)),
+    Column("params", _("Params"), "roomy", lambda _, params: Cell(params.short, "muted clip roomy", params.full)),
     Column("period", _("Period"), "", _period),
     *(_metric_column(name) for name in METRIC_COLUMNS),
     Column("equity", _("Equity"), "num", _equity, result=True),
