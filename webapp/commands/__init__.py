@@ -16,6 +16,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "env-file": "settings:env_file",
     "new-strategy": "strategies:new_strategy",
     "check-strategy": "strategies:check_strategy",
+    "backup": "backup:backup",
     "setup-link": "accounts:setup_link",
     "create-user": "accounts:create_user",
     "create-token": "accounts:create_token",
