@@ -29,9 +29,9 @@ SORTS: tuple[str, ...] = tuple(sign + name for name in ("created_at", *METRIC_CO
 
 LISTED: tuple[str, ...] = (
     "task_id", "strategy", "symbols", "start_date", "end_date", "timeframe", "status", "file_size", "record_count",
-    "created_at", "params", "owner_id", "source", "shared", "note", "pinned", "tags", "attempt", "progress", "phase",
-    "queued_at", "started_at", "finished_at", "error_code", "error_message", "cancel_requested_at", "sparkline",
-    "lookahead_ok", "deleted_at", *METRIC_COLUMNS,
+    "created_at", "params", "owner_id", "source", "shared", "note", "pinned", "tags", "attempt", "excused",
+    "progress", "phase", "queued_at", "started_at", "finished_at", "error_code", "error_message",
+    "cancel_requested_at", "sparkline", "lookahead_ok", "deleted_at", *METRIC_COLUMNS,
 )  # fmt: skip
 """What a row of the list knows of its backtest; the rest is for `backtests.get`."""
 Listed: TypeAlias = Row[Any]

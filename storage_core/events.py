@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import insert, select
@@ -15,11 +15,18 @@ from storage_core.db import utc_now
 from storage_core.logs import current_request_id
 from storage_core.models import BacktestEvent
 
+Kind: TypeAlias = Literal[
+    "submitted", "claimed", "requeued", "released", "completed", "failed", "cancel_requested", "cancelled",
+    "retried", "discarded", "imported", "adopted", "side_missing", "repaired", "deleted", "restored",
+    "verify_asked",
+]  # fmt: skip
+"""Every kind of event there is; the pages have words for each."""
+
 
 def add_event(
     session: Session,
     task_id: UUID,
-    kind: str,
+    kind: Kind,
     *,
     attempt: int | None = None,
     actor: str = "",
@@ -34,7 +41,7 @@ def add_event(
 def add_events(
     session: Session,
     backtests: Iterable[tuple[UUID, int | None]],
-    kind: str,
+    kind: Kind,
     *,
     actor: str = "",
     host: str | None = None,

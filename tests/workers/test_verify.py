@@ -31,7 +31,7 @@ def done(runtime):
 
 def verify(runtime, task_id):
     with session_scope(runtime.engine) as session:
-        again = create_verification(session, task_id, owner_id=None).task_id
+        again = create_verification(session, task_id, owner_id=None, by="kim").task_id
     run_backtest.run(runtime, again)
     assert row(runtime, again).status == "completed"
     assert row(runtime, again).source == "verify"
@@ -79,7 +79,7 @@ def test_a_result_that_is_gone_is_said(runtime, done):
 
 def test_only_what_was_completed_can_be_verified(runtime):
     with session_scope(runtime.engine) as session, pytest.raises(NotVerifiable, match="is queued"):
-        create_verification(session, queue(runtime), owner_id=None)
+        create_verification(session, queue(runtime), owner_id=None, by="kim")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,9 @@ def verify_backtest(path: BacktestPath, query: Nothing) -> Response:
     if new_id is not None and (known := db.session.get(Backtest, new_id)) is not None:
         return accepted(known)
     try:
-        made = create_verification(db.session(), original.task_id, owner_id=person().id, new_id=new_id)
+        made = create_verification(
+            db.session(), original.task_id, owner_id=person().id, by=person().name, new_id=new_id
+        )
     except NotVerifiable as error:
         db.session.rollback()
         return problem("not_verifiable", f"{error}")

@@ -71,7 +71,7 @@ def discard_command(task_id: UUID | None, every: bool) -> None:
 def verify(task_id: UUID) -> None:
     """Run TASK_ID again and compare the result bit for bit with the stored one; prints the new backtest's id."""
     with plain_errors():
-        again = create_verification(db.session(), task_id, owner_id=None)
+        again = create_verification(db.session(), task_id, owner_id=None, by=console())
         db.session.commit()
         send_backtest(broker(), again.task_id)
     click.echo(f"{again.task_id} runs; its page says what it found.")

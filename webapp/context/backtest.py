@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, TypedDict
+from typing import Final, TypedDict
 from uuid import UUID
 
 from engine.catalog import Catalog
 from storage_core.models import Backtest, BacktestEvent
+from webapp.context.events import Event, ctx_events
 from webapp.context.rows import ACTIVE, params_words, short_symbols, state_words
 from webapp.filters import currency, duration
 
-EVENT_WORDS: Final[Mapping[str, str]] = {
-    "submitted": "Submitted",
-    "claimed": "Started",
-    "requeued": "Queued again",
-    "released": "Given back",
-    "completed": "Completed",
-    "failed": "Failed",
-    "cancel_requested": "Asked to stop",
-    "cancelled": "Cancelled",
-    "imported": "Imported from the legacy system",
-}
 WHOLE_MONEY: Final = 100_000  # equity from which amounts are shown without cents
 POLLS: Final = ((1.5, "100ms"), (5.0, "250ms"))
 """Up to which age, in seconds, how soon to look again: most backtests end within a second."""
@@ -67,14 +57,6 @@ class Life(TypedDict):
     advice: str
     waits: bool
     events: Sequence[Event]
-
-
-class Event(TypedDict):
-    """One line of the log."""
-
-    at: datetime
-    words: str
-    detail: str
 
 
 def ctx_head(backtest: Backtest, viewer_id: int, catalog: Catalog) -> Head:
@@ -132,24 +114,6 @@ def ctx_life(backtest: Backtest, events: Sequence[BacktestEvent], now: datetime)
         "waits": backtest.status == "queued" and age > PATIENCE_SECONDS,
         "events": ctx_events(events),
     }
-
-
-def ctx_events(events: Sequence[BacktestEvent]) -> list[Event]:
-    """The log in words."""
-    return [
-        {"at": event.at, "words": EVENT_WORDS.get(event.kind, event.kind), "detail": _detail(event)} for event in events
-    ]
-
-
-def _detail(event: BacktestEvent) -> str:
-    words = [f"attempt {event.attempt}"] if event.attempt else []
-    detail: Mapping[str, Any] = event.detail or {}
-    if silent := detail.get("silent_for_seconds"):
-        words.append(f"no sign of life for {duration(silent)}")
-    words += [str(detail[name]) for name in ("reason", "message") if detail.get(name)]
-    if event.kind == "claimed":
-        words.append(f"by {event.actor}" if event.actor else f"on {event.host}")
-    return " · ".join(words)
 
 
 def advice(code: str | None) -> str:

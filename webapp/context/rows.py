@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 from typing import Final, TypedDict
 from uuid import UUID
 
+from flask_babel import gettext as _
+
 from engine.catalog import Catalog
+from storage_core.backtests import MAX_ATTEMPTS
 from storage_core.models import Backtest
 from webapp.context.columns import DEFAULT_COLUMNS, STATE, Cell, ParamWords, chosen, short_symbols
 from webapp.filters import ago, utc_title
@@ -119,12 +122,16 @@ def seconds_left(backtest: Backtest, now: datetime) -> float | None:
 
 def state_words(backtest: Backtest, now: datetime) -> str:
     """What an active backtest is doing: 62% · simulating · 3 s left."""
+    tries = backtest.attempt - backtest.excused
     if backtest.status == "queued":
-        return "waiting for a worker" if backtest.attempt == 0 else f"waiting for attempt {backtest.attempt + 1}"
+        if tries == 0:
+            return _("waiting for a worker")
+        return _("waiting for attempt %(n)s of %(most)s", n=tries + 1, most=MAX_ATTEMPTS)
     if backtest.cancel_requested_at is not None and backtest.status == "running":
-        return "stopping"
+        return _("stopping")
+    words = [_("attempt %(n)s of %(most)s", n=tries, most=MAX_ATTEMPTS)] if tries > 1 else []
+    words += [f"{backtest.progress:.0%}", backtest.phase or _("starting")]
     left = seconds_left(backtest, now)
-    words = [f"{backtest.progress:.0%}", backtest.phase or "starting"]
     if left is not None and left >= 1:
-        words.append(f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left")
+        words.append(_("%(n)s s left", n=f"{left:.0f}") if left < 90 else _("%(n)s min left", n=f"{left / 60:.0f}"))
     return " · ".join(words)

@@ -6,9 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from flask_babel import gettext as _
+
 from engine.catalog import Catalog
 from engine.metrics import METRICS, MetricSpec
 from engine.spec import SPEC_FIELDS
+from storage_core.backtests import MAX_ATTEMPTS
 from storage_core.models import Backtest
 from webapp.context.form import CHOICE_WORDS
 from webapp.context.result import instant
@@ -82,7 +85,7 @@ def _origin(backtest: Backtest, facts: Mapping[str, Any]) -> Facts:
     return [
         ("Backtest", str(backtest.task_id)),
         ("Submitted by", backtest.source),
-        ("Attempt", count(backtest.attempt)),
+        ("Attempt", _("%(n)s of %(most)s", n=max(backtest.attempt - backtest.excused, 0), most=MAX_ATTEMPTS)),
         *([("Time", seconds)] if seconds else []),
         ("Stored", f"{file_size(backtest.file_size)}, revision {backtest.revision}"),
         *versions,
