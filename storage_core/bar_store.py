@@ -128,17 +128,23 @@ class BarStore:
         `wins` says which side's values stay where a stored bar differs; None = that is refused with BarConflicts.
         Raises BadBars when a row is impossible, BarsDamaged when what is stored cannot be read, DiskProblem.
         """
+        return self.merge_planned(symbol, timeframe, bars, wins=wins)[0]
+
+    def merge_planned(
+        self, symbol: str, timeframe: str, bars: BarTable | Mapping[str, Any], *, wins: Wins | None = None
+    ) -> tuple[Coverage, MergePlan]:
+        """The same, and what it did."""
         path = self.path(symbol, timeframe)
         new = _checked(symbol, timeframe, bars)
         with file_lock(self.root / ".lock"):
-            whole = joined(symbol, timeframe, self._load(symbol, timeframe, _EVER, _NEVER), new, wins)
+            whole, done = joined(symbol, timeframe, self._load(symbol, timeframe, _EVER, _NEVER), new, wins)
             if whole is not None:
                 from storage_core.bar_files import write_bars
 
                 write_bars(path, whole)
                 entry = {**_entry(path, None), **_facts(whole, timeframe)}
                 self._keep_inventory({**self._kept_inventory(), path.name: entry})
-        return self.coverage(symbol, timeframe)
+        return self.coverage(symbol, timeframe), done
 
     def delete(self, symbol: str, timeframe: str) -> None:
         """Remove all bars of one symbol and timeframe. Raises NoBars."""
@@ -188,14 +194,16 @@ def file_name(symbol: str, timeframe: str) -> str:
     return f"{symbol}_{timeframe}.parquet"
 
 
-def joined(symbol: str, timeframe: str, stored: BarTable | None, new: BarTable, wins: Wins | None) -> BarTable | None:
-    """The bars to store; None when those that are stored stay as they are. Raises BarConflicts."""
+def joined(
+    symbol: str, timeframe: str, stored: BarTable | None, new: BarTable, wins: Wins | None
+) -> tuple[BarTable | None, MergePlan]:
+    """The bars to store (None when those that are stored stay as they are), and what that does. Raises BarConflicts."""
     what = plan(stored, new)
     if what.conflicts and wins is None:
         raise BarConflicts(symbol, timeframe, what)
     if not what.added and (not what.conflicts or wins == "stored"):
-        return None
-    return merged(stored, new, wins=wins or "stored")
+        return None, what
+    return merged(stored, new, wins=wins or "stored"), what
 
 
 def available(inventory: list[Coverage], symbol: str, timeframe: str) -> str:

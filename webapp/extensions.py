@@ -15,6 +15,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 
 from storage_core.bar_store import BarStore
+from storage_core.bars import bar_store_for
 from storage_core.db import Base, engine_options
 from storage_core.settings import Settings
 
@@ -48,7 +49,7 @@ def configure(app: Flask, settings: Settings) -> None:
         MAX_FORM_PARTS=1_000,
     )
     app.extensions["settings"] = settings
-    app.extensions["bar_store"] = BarStore(settings.bars_dir)
+    app.extensions["bar_store"] = bar_store_for(settings)
 
 
 def init_app(app: Flask) -> None:

@@ -10,7 +10,8 @@ from engine.errors import EngineError
 from engine.lookahead import check_lookahead
 from engine.simulation import simulate
 from engine.spec import BacktestSpec, parse_spec
-from storage_core.bar_store import BarStore, Coverage
+from storage_core.bar_store import Coverage
+from storage_core.bars import bar_store_for
 from storage_core.errors import SettingsError, StorageError
 from storage_core.settings import Settings
 from workers import custom_strategies
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         broken = {one.name: one.error for one in found if one.error}
         if name in broken:
             return _say(f"{name} cannot be loaded: {broken[name]}", status=1)
-        coverage = BarStore(settings.bars_dir).inventory()
+        coverage = bar_store_for(settings).inventory()
         if not coverage:
             return _say("there are no bars to check it on; start the product once, it brings sample bars", status=2)
         results = [_check(name, settings, one, custom_strategies.catalog_of(found)) for one in coverage]
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(name: str, settings: Settings, coverage: Coverage, strategies: Catalog) -> bool:
     spec = _default_spec(name, coverage, strategies)
-    bars = Bars(**BarStore(settings.bars_dir).read(coverage.symbol, coverage.timeframe, None, None).columns())
+    bars = Bars(**bar_store_for(settings).read(coverage.symbol, coverage.timeframe, None, None).columns())
     run = simulate(bars, spec, strategies=strategies)
     report = check_lookahead(bars, spec, run.wishes, strategies=strategies)
     where = f"{coverage.symbol} {coverage.timeframe}, {len(bars):,} bars, {len(run.trades):,} trades"

@@ -19,8 +19,8 @@ from engine.portfolio import PortfolioCurve, combine
 from engine.simulation import Simulation, simulate
 from engine.spec import TIMEFRAMES, BacktestSpec, parse_spec
 from storage_core.already_run import day_range
-from storage_core.bar_store import BarStore
 from storage_core.bar_table import BarTable, fingerprint
+from storage_core.bars import bar_store_for
 from storage_core.result_store import ResultTables
 from storage_core.settings import Settings
 from workers import VERSION
@@ -87,7 +87,7 @@ def compute(settings: Settings, raw_spec: Mapping[str, Any], follower: Follower,
 def read_bars(settings: Settings, spec: BacktestSpec) -> dict[str, Bars]:
     """The validated bars of each symbol: whole days in the spec's time zone, the last `candle_size` bars of them."""
     start, end = day_range(spec.start_date, spec.end_date, spec.timezone)
-    store = BarStore(settings.bars_dir)
+    store = bar_store_for(settings)
     bars: dict[str, Bars] = {}
     for symbol in spec.symbols:
         table = store.read(symbol, spec.timeframe, start, end)

@@ -51,9 +51,9 @@ def run_schedule(context: JobContext) -> dict[str, Any]:
 
     The backtest has the job's id, so a second attempt finds what the first one submitted.
     """
-    from storage_core.bar_store import BarStore  # with Arrow, which the clock does without
+    from storage_core.bars import bar_store_for  # with numpy, which the clock does without
 
-    coverage = BarStore(context.settings.bars_dir).inventory()
+    coverage = bar_store_for(context.settings).inventory()
     with session_scope(context.engine) as session:
         try:
             schedule = schedules.get(session, int(context.args["schedule_id"]), owner_id=None)

@@ -1,0 +1,140 @@
+"""A server that answers like Upbit and Binance, from made-up candles, and misbehaves when told to."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+RECORDED = Path(__file__).parent / "data" / "exchanges"
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+Behaviour = Callable[["Handler"], bool]
+"""Answers in its own way and says True, or leaves it to the usual one."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request. `market` has the hours from START that have a candle."""
+
+    def do_GET(self) -> None:
+        server: ExchangeServer = self.server  # type: ignore[assignment]
+        self.parts = urlsplit(self.path)
+        self.query = {name: values[0] for name, values in parse_qs(self.parts.query).items()}
+        with server.lock:
+            server.requests.append(self.path)
+            behaviour = server.behaviours.pop(0) if server.behaviours else None
+        server.asked.set()
+        if behaviour is None or not behaviour(self):
+            self.usual(server)
+
+    def usual(self, server: "ExchangeServer") -> None:
+        recorded = server.recorded.get(self.parts.path)
+        if recorded is not None:
+            self.send(*recorded)
+        elif self.parts.path == "/v1/candles/months":
+            self.send(200, [upbit(START, 0)])
+        elif self.parts.path.startswith("/v1/candles/"):
+            to = datetime.fromisoformat(self.query["to"])
+            hours = [hour for hour in server.hours if START + timedelta(hours=hour) < to]
+            self.send(200, [upbit(START + timedelta(hours=hour), hour) for hour in reversed(hours[-200:])])
+        elif self.parts.path == "/api/v3/klines":
+            low, high = int(self.query["startTime"]), int(self.query.get("endTime", 10**14))
+            rows = [binance(hour) for hour in server.hours]
+            self.send(200, [row for row in rows if low <= row[0] <= high][: int(self.query["limit"])])
+        else:
+            self.send(404, {"error": {"name": 404, "message": "Code not found"}})
+
+    def send(self, status: int, body: object, **headers: str) -> None:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(raw)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Quiet."""
+
+
+class ExchangeServer(ThreadingHTTPServer):
+    """`behaviours` are used up one a request; then it answers as it should."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.lock = threading.Lock()
+        self.asked = threading.Event()
+        self.requests: list[str] = []
+        self.behaviours: list[Behaviour | None] = []
+        self.recorded: dict[str, tuple[int, object]] = {}
+        self.hours: list[int] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def record(self, path: str, name: str, status: int = 200) -> None:
+        """Answer that path with a file of tests/data/exchanges."""
+        self.recorded[path] = (status, json.loads((RECORDED / name).read_text(encoding="utf-8")))
+
+
+@contextmanager
+def exchange_server() -> Iterator[ExchangeServer]:
+    """Runs until the block ends."""
+    server = ExchangeServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def price(hour: int) -> float:
+    return 1000.0 + hour % 50
+
+
+def upbit(at: datetime, hour: int) -> dict[str, object]:
+    return {
+        "market": "KRW-BTC", "candle_date_time_utc": f"{at:%Y-%m-%dT%H:%M:%S}", "opening_price": price(hour),
+        "high_price": price(hour) + 5, "low_price": price(hour) - 5, "trade_price": price(hour) + 1,
+        "candle_acc_trade_volume": 1.5, "unit": 60,
+    }  # fmt: skip
+
+
+def binance(hour: int) -> list[object]:
+    at = int(START.timestamp() * 1000) + hour * 3_600_000
+    text = [f"{value:.8f}" for value in (price(hour), price(hour) + 5, price(hour) - 5, price(hour) + 1, 1.5)]
+    return [at, *text, at + 3_599_999, "1.0", 5, "1.0", "1.0", "0"]
+
+
+def answer(status: int, body: object = b"", **headers: str) -> Behaviour:
+    def behave(handler: Handler) -> bool:
+        handler.send(status, body, **headers)
+        return True
+
+    return behave
+
+
+def hang_up(handler: Handler) -> bool:
+    """Closes the connection without a word."""
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+    return True
+
+
+def truncate(handler: Handler) -> bool:
+    """Promises more than it sends."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'[{"market": "KRW')
+    handler.close_connection = True
+    return True

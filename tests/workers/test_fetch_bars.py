@@ -1,0 +1,189 @@
+"""Fetching bars as a job: whole, resumed after a kill, cancelled, and never against what is stored."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from storage_core import jobs
+from storage_core.bar_store import BarStore, Coverage
+from storage_core.db import session_scope
+from storage_core.errors import BadFilter
+from storage_core.fetch_request import KIND, FetchRequest, parse_fetch
+from tests.exchange_server import START, answer, exchange_server, price
+from tests.services import wait_for
+from workers import fetch_bars
+from workers.jobs import run_next_job
+from workers.queue import make_broker
+from workers.runtime import Runtime
+
+HOUR = timedelta(hours=1)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def server():
+    with exchange_server() as running:
+        running.hours = [hour for hour in range(3000) if not 700 <= hour < 760]
+        yield running
+
+
+@pytest.fixture
+def database_url(sqlite_url):
+    return sqlite_url
+
+
+@pytest.fixture
+def runtime(settings, server, broker_url, monkeypatch):
+    from dataclasses import replace
+
+    from workers.exchanges import client
+
+    monkeypatch.setattr(client, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("workers.exchanges.upbit.PER_SECOND", 200.0)  # nobody is to be spared here
+    runtime = Runtime(replace(settings, upbit_url=server.url, binance_url=server.url), make_broker(broker_url))
+    yield runtime
+    runtime.close()
+
+
+def ask(runtime, **changes):
+    request = FetchRequest(**{
+        "exchange": "binance", "symbol": "USDT-BTC", "timeframe": "1h", "start": START, "end": START + 2400 * HOUR,
+        **changes,
+    })  # fmt: skip
+    with session_scope(runtime.engine) as session:
+        return jobs.create(session, kind=KIND, args=request.as_args()).job_id
+
+
+def row(runtime, job_id):
+    with session_scope(runtime.engine) as session:
+        return jobs.get(session, job_id)
+
+
+def stored(runtime, symbol="USDT-BTC"):
+    return BarStore(runtime.settings.bars_dir).read(symbol, "1h")
+
+
+@pytest.mark.parametrize("exchange", ["upbit", "binance"])
+def test_everything_that_is_there_is_fetched_and_gaps_stay(runtime, exchange):
+    job_id = ask(runtime, exchange=exchange, symbol="KRW-BTC")
+    run_next_job(runtime)
+    ended = row(runtime, job_id)
+    assert ended.status == "completed", ended.error_message
+    bars = stored(runtime, "KRW-BTC")
+    assert len(bars) == 2400 - 60
+    assert bars.open[5] == price(5)
+    assert (ended.outcome["added"], ended.outcome["conflicts"], ended.outcome["rows"]) == (2340, 0, 2340)
+    assert BarStore(runtime.settings.bars_dir).inventory()[0].quality.missing_bars == 60
+
+
+def test_a_broken_fetch_goes_on_where_it_was(runtime, server, monkeypatch):
+    monkeypatch.setattr(fetch_bars, "BARS_A_BATCH", 1000)
+    job_id = ask(runtime)
+    server.behaviours = [None, None, *[answer(503)] * 5]
+    run_next_job(runtime)
+    broken = row(runtime, job_id)
+    assert (broken.status, broken.error_code) == ("queued", "exchange_failed")
+    kept = datetime.fromisoformat(broken.state["next"])
+    assert kept > START
+    assert len(stored(runtime)) == 1000
+    server.requests.clear()
+    with session_scope(runtime.engine) as session:
+        jobs.get(session, job_id).not_before = NOW - timedelta(days=999)
+    run_next_job(runtime)
+    assert row(runtime, job_id).status == "completed"
+    assert f"startTime={int(kept.timestamp() * 1000)}" in server.requests[0]
+    assert (len(stored(runtime)), row(runtime, job_id).outcome["added"]) == (2340, 2340)
+
+
+def test_a_cancelled_fetch_keeps_what_it_had_stored(runtime, server, monkeypatch):
+    monkeypatch.setattr(fetch_bars, "BARS_A_BATCH", 1000)
+    job_id = ask(runtime)
+    server.behaviours = [None, None, answer(429, b"{}", Retry_After="300")]
+    thread = threading.Thread(target=run_next_job, args=(runtime,))
+    thread.start()
+    wait_for(lambda: row(runtime, job_id).state.get("added") == 1000, what="the first batch")
+    with session_scope(runtime.engine) as session:
+        jobs.cancel(session, job_id)
+    thread.join(20)
+    assert row(runtime, job_id).status == "cancelled"
+    assert len(stored(runtime)) == 1000
+
+
+def test_a_second_fetch_adds_only_what_is_new(runtime):
+    ask(runtime, end=START + 500 * HOUR)
+    run_next_job(runtime)
+    job_id = ask(runtime, end=START + 600 * HOUR)
+    run_next_job(runtime)
+    outcome = row(runtime, job_id).outcome
+    assert (outcome["added"], outcome["same"], outcome["conflicts"]) == (100, 500, 0)
+
+
+@pytest.mark.parametrize(("wins", "kept"), [("stored", 7777.0), ("new", price(3))])
+def test_a_stored_bar_that_differs_is_named_and_changes_only_when_told(runtime, wins, kept):
+    stamp = np.array([int((START + 3 * HOUR).timestamp()) * 1_000_000])
+    columns = {name: np.array([7777.0]) for name in ("open", "high", "low", "close", "volume")}
+    BarStore(runtime.settings.bars_dir).merge("USDT-BTC", "1h", {"timestamp": stamp, **columns})
+    job_id = ask(runtime, end=START + 10 * HOUR, wins=wins)
+    run_next_job(runtime)
+    outcome = row(runtime, job_id).outcome
+    assert (outcome["added"], outcome["conflicts"]) == (9, 1)
+    assert outcome["examples"][0]["stored"]["open"] == 7777.0
+    assert stored(runtime).open[3] == kept
+
+
+def test_no_bars_is_no_error(runtime, server):
+    server.hours = []
+    job_id = ask(runtime)
+    run_next_job(runtime)
+    assert (row(runtime, job_id).status, row(runtime, job_id).outcome["rows"]) == ("completed", 0)
+
+
+def test_a_market_that_is_not_there_fails_at_once(runtime, server):
+    server.record("/api/v3/klines", "binance_bad_symbol.json", 400)
+    server.record("/api/v3/exchangeInfo", "binance_exchange_info.json")
+    job_id = ask(runtime, symbol="USDT-BTX")
+    run_next_job(runtime)
+    failed = row(runtime, job_id)
+    assert (failed.status, failed.error_code) == ("failed", "unknown_market")
+    assert "USDT-BTC" in failed.error_message
+
+
+COVERED = [Coverage("KRW-BTC", "1h", 10, START, START + 9 * HOUR, 100)]
+
+
+def test_a_request_is_read_and_written():
+    asked = {"exchange": "upbit", "symbol": "krw/btc", "timeframe": "1h", "start": "2024-01-01", "wins": "new"}
+    request = parse_fetch(asked, inventory=[], now=NOW)
+    assert request == FetchRequest("upbit", "KRW-BTC", "1h", START, None, "new")
+    assert FetchRequest.from_args(request.as_args()) == request
+
+
+def test_without_a_date_it_goes_on_where_the_stored_bars_end():
+    asked = {"exchange": "upbit", "symbol": "KRW-BTC", "timeframe": "1h"}
+    assert parse_fetch(asked, inventory=COVERED, now=NOW).start == START + 10 * HOUR
+    with pytest.raises(BadFilter, match="no bars of KRW-BTC 1d are stored"):
+        parse_fetch({**asked, "timeframe": "1d"}, inventory=COVERED, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"exchange": "upbt"}, "exchange", "did you mean upbit"),
+        ({"exchange": ""}, "exchange", "upbit, binance"),
+        ({"exchange": "ccxt:../x"}, "exchange", "ccxt:kraken"),
+        ({"symbol": "bitcoin"}, "symbol", "KRW-BTC"),
+        ({"timeframe": "2h"}, "timeframe", "1m, 5m"),
+        ({"start": "soon"}, "start", "2024-01-31"),
+        ({"start": "1999-01-01"}, "start", "from 2009-01-03"),
+        ({"start": "2030-01-01"}, "start", "to today"),
+        ({"end": "2023-01-01"}, "end", "after 2024-01-01"),
+        ({"wins": "both"}, "wins", "stored or new"),
+    ],
+)
+def test_what_cannot_be_fetched_is_said_beside_its_field(changes, field, said):
+    asked = {"exchange": "upbit", "symbol": "KRW-BTC", "timeframe": "1h", "start": "2024-01-01", **changes}
+    with pytest.raises(BadFilter, match=said) as caught:
+        parse_fetch(asked, inventory=COVERED, now=NOW)
+    assert caught.value.field == field
