@@ -7,14 +7,18 @@ that nobody else reaches.
 
 from __future__ import annotations
 
+from typing import Final
+
 from flask import Blueprint, Response
 from flask_login import current_user
 
 from storage_core.models import User
-from webapp.errors import answer
 from webapp.extensions import db, settings
 from webapp.figures import CONTENT_TYPE, exposition
+from webapp.login import REALM
 from webapp.tokens import caller, carries_token
+
+REFUSED: Final = "The figures are for admins: log in, or send the API token of an admin.\n"
 
 blueprint = Blueprint("telemetry", __name__)
 
@@ -23,9 +27,7 @@ blueprint = Blueprint("telemetry", __name__)
 def metrics() -> Response:
     """Every figure, in the text format of Prometheus."""
     if settings().metrics_access != "open" and not _is_admin():
-        refused = answer(401, "The figures are for admins: log in, or send the API token of an admin.")
-        refused.headers["WWW-Authenticate"] = 'Bearer realm="coin-hts"'
-        return refused
+        return Response(REFUSED, 401, {"WWW-Authenticate": REALM}, content_type="text/plain; charset=utf-8")
     return Response(exposition(), content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 
