@@ -34,6 +34,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "not_deletable": Kind(409, "The backtest is pinned or has not ended"),
     "not_restorable": Kind(409, "The time to take the deletion back is over"),
     "not_verifiable": Kind(409, "The backtest cannot be run again and compared"),
+    "too_many": Kind(409, "There are as many as there may be"),
     "idempotency_running": Kind(409, "The first request with this key is still being worked on"),
     "too_large": Kind(413, "The request is too large"),
     "unsupported_media_type": Kind(415, "The body must be application/json"),

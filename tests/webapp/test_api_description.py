@@ -25,7 +25,7 @@ def test_it_is_valid_openapi_3_1(document):
 
 def test_it_has_every_route_and_no_other(app, document):
     routes = {
-        (re.sub(r"<uuid:(\w+)>", r"{\1}", rule.rule), method.lower())
+        (re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()
         if rule.rule.startswith("/api/v1/") and rule.endpoint != "api.openapi"
         for method in rule.methods - {"HEAD", "OPTIONS"}
@@ -53,7 +53,7 @@ def test_every_operation_says_who_may_and_what_can_go_wrong(document):
             assert answer["description"], (where, status)
             kinds = set(answer["content"])
             assert (kinds == {"application/problem+json"}) == (int(status) >= 400), (where, status)
-        assert ("404" in operation["responses"]) == ("{task_id}" in path), where
+        assert ("404" in operation["responses"]) == ("{" in path), where
 
 
 def test_the_page_shows_every_operation_and_every_code(trader, document):

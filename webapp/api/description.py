@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from flask import Flask, Response, current_app, jsonify
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from webapp.api import answers, requests
@@ -89,15 +90,16 @@ def _completed(app: Flask, document: dict[str, Any]) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     """Of all models, as pydantic gives them: the library would drop what it has no field for."""
-    taken = [(answers.Problem, "serialization"), (requests.Changes, "validation")]
-    given = [(model, "serialization") for model in vars(answers).values() if _is_answer(model)]
+    taken = [(model, "validation") for model in subclasses(requests.Body)]
+    given = [(model, "serialization") for model in (answers.Problem, *subclasses(answers.Answer))]
     _, found = models_json_schema([*taken, *given], ref_template="#/components/schemas/{model}")
     made: dict[str, Any] = found["$defs"]
     return {**made, "BacktestRequest": requests.spec_schema()}
 
 
-def _is_answer(model: object) -> bool:
-    return isinstance(model, type) and issubclass(model, answers.Answer) and model is not answers.Answer
+def subclasses(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """Every model below this one, wherever a part of the API declares it."""
+    return [found for below in model.__subclasses__() for found in (below, *subclasses(below))]
 
 
 def _complete(app: Flask, method: str, operation: dict[str, Any]) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any, TypedDict
 
 from webapp.api.description import operations
-from webapp.api.requests import EXAMPLE
-
-BODIES: dict[str, Any] = {"BacktestRequest": EXAMPLE, "Changes": {"note": "good in 2023", "tags": ["btc"]}}
 
 
 class Field(TypedDict):
@@ -59,7 +57,7 @@ def _operation(document: dict[str, Any], host: str, place: tuple[str, str], oper
         "parameters": parameters,
         "body": _fields(document["components"]["schemas"][body]) if body else [],
         "answers": [_answer(status, answer) for status, answer in sorted(operation["responses"].items())],
-        "curl": _curl(host, method, path, body),
+        "curl": _curl(host, method, path, document["components"]["schemas"].get(body)),
     }
 
 
@@ -130,10 +128,15 @@ def _answer(status: str, answer: dict[str, Any]) -> dict[str, str]:
     return {"status": status, "what": answer.get("description", ""), "model": "" if model == "Problem" else model}
 
 
-def _curl(host: str, method: str, path: str, body: str | None) -> str:
-    address = f"{host}{path}".replace("{task_id}", "$TASK_ID")
+def _curl(host: str, method: str, path: str, body: dict[str, Any] | None) -> str:
+    address = re.sub(r"\{(\w+)\}", lambda name: f"${name[1].upper()}", f"{host}{path}")
     parts = ["curl", *([] if method == "get" else ["-X", method.upper()]), f'"{address}"']
     parts += ["\\\n  -H", '"Authorization: Bearer $TOKEN"']
     if body:
-        parts += ["\\\n  -H", '"Content-Type: application/json"', "\\\n  -d", shlex.quote(json.dumps(BODIES[body]))]
+        parts += [
+            "\\\n  -H",
+            '"Content-Type: application/json"',
+            "\\\n  -d",
+            shlex.quote(json.dumps(body["examples"][0])),
+        ]
     return " ".join(parts)

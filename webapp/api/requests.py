@@ -41,6 +41,12 @@ class Strict(BaseModel):
         return super().model_json_schema(*arguments, **options)
 
 
+class Body(Strict):
+    """What a request brings, with an example."""
+
+    model_config = ConfigDict(strict=True)
+
+
 class Nothing(Strict):
     """No query at all."""
 
@@ -153,10 +159,10 @@ class ExportQuery(Strict):
     table: Literal[TABLES] = Field("symbol_signals", description="For csv and parquet.")  # type: ignore[valid-type]
 
 
-class Changes(Strict):
+class Changes(Body):
     """What to change; what is left out stays as it is."""
 
-    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [{"note": "good in 2023", "tags": ["btc"]}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "good in 2023", "tags": ["btc"]}]})
 
     note: Annotated[str, Field(max_length=LONGEST_NOTE)] = UNSET
     tags: Annotated[
