@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from flask import Flask, Response, current_app, make_response, render_template, request
+from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from markupsafe import escape
 from sqlalchemy.exc import OperationalError
@@ -14,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from storage_core.errors import AccountNotFound, BacktestNotFound, BadCursor, ResultDamaged, ResultMissing
 from webapp.htmx import is_htmx
 from webapp.problems import KINDS, problem, usual_code
+from workers.errors import BrokerDown
 
 MACHINE_PATHS = ("/api/", "/charts/")
 PAGE_OF_THE_API = "/api/docs"
@@ -42,6 +44,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(ResultMissing, _on_missing)
     app.register_error_handler(ResultDamaged, _on_damaged)
     app.register_error_handler(OperationalError, _on_database)
+    app.register_error_handler(BrokerDown, _on_broker)
 
 
 def for_machine() -> bool:
@@ -102,6 +105,11 @@ def _on_missing(_error: ResultMissing) -> Response:
 
 def _on_damaged(error: ResultDamaged) -> Response:
     return answer(500, f"The stored result cannot be read: {error.problem}.", "result_damaged")
+
+
+def _on_broker(error: BrokerDown) -> Response:
+    current_app.logger.error("queue: %s", error)
+    return answer(503, _("The queue server does not answer right now. Try again in a moment."))
 
 
 def _on_database(error: OperationalError) -> Response:

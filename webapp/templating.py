@@ -47,7 +47,7 @@ def queue_counts() -> dict[str, int]:
 
 def operations_tabs() -> list[Tab]:
     """The parts of the operations that this application has."""
-    return ctx_tabs(current_app.view_functions)
+    return ctx_tabs(current_app.view_functions, admin=current_user.is_admin)
 
 
 def init_app(app: Flask) -> None:

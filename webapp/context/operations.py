@@ -14,6 +14,7 @@ TABS: Final = (
     ("alerts", _("Alerts"), "operations_alerts.page"),
     ("audit", _("Audit log"), "operations_audit.page"),
 )
+FOR_ADMINS: Final = frozenset({"audit"})
 
 
 class Tab(TypedDict):
@@ -24,6 +25,7 @@ class Tab(TypedDict):
     endpoint: str
 
 
-def ctx_tabs(endpoints: Container[str]) -> list[Tab]:
-    """The tabs whose page there is: `endpoints` are those of the application."""
-    return [{"name": name, "label": str(label), "endpoint": page} for name, label, page in TABS if page in endpoints]
+def ctx_tabs(endpoints: Container[str], *, admin: bool = True) -> list[Tab]:
+    """The tabs whose page there is, for an admin or another: `endpoints` are those of the application."""
+    shown = [tab for tab in TABS if tab[2] in endpoints and (admin or tab[0] not in FOR_ADMINS)]
+    return [{"name": name, "label": str(label), "endpoint": page} for name, label, page in shown]
