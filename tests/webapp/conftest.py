@@ -61,6 +61,7 @@ def users(engine: Engine) -> dict[str, int]:
             session.flush()
             user.password_hash = _hash(session, user)
             user.sessions = 0  # the first one's hash came with a new password, which ends sessions
+            user.sessions = 0  # setting a password ends the sessions that there were
             made[name] = user.id
     return made
 
@@ -72,6 +73,7 @@ def _hash(session: Any, user: User) -> str:
     """Hashing takes its time on purpose; once is enough for all tests."""
     if not _HASHES:
         set_password(session, user, PASSWORD)
+        user.sessions = 0  # a new password has ended all sessions
         _HASHES["hash"] = user.password_hash
     return _HASHES["hash"]
 
