@@ -21,6 +21,7 @@ PAGES: Final = (
     "new_backtest",
     "operations",
     "operations_audit",
+    "operations_backups",
     "presets",
     "schedules",
     "strategies",
