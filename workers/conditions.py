@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from storage_core import alerts, fair_queue, processes, stores
 from storage_core.alerts import Problem
 from storage_core.backtest_filters import UNFINISHED
+from storage_core.backup_schedule import overdue
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import StorageError
 from storage_core.models import Backtest
@@ -158,6 +159,11 @@ def folders(settings: Settings) -> list[Path]:
     return list(found.values())
 
 
+def backups(around: Surroundings, session: Session, now: datetime) -> Answer:
+    """A backup or a rehearsal has not succeeded for longer than promised, or damage was found in one."""
+    return Answer({f"backup:{one.key}": Problem(one.message) for one in overdue(session, now)})
+
+
 def sides(around: Surroundings, session: Session, now: datetime) -> Answer:
     """Completed results miss a form that the storage mode asks for."""
     mode = around.settings.result_storage_mode
@@ -186,6 +192,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "queue": queue,
     "worker": workers,
     "disk": disks,
+    "backup": backups,
     "stores": sides,
 }
 """By the kind of the alerts that it opens and closes."""
