@@ -31,7 +31,7 @@ EXAMPLES = int(os.environ.get("API_FUZZ_EXAMPLES", "12"))
 OPERATIONS = (
     "run_backtest", "submit_backtest", "list_backtests", "get_backtest", "backtest_status", "cancel_backtest",
     "verify_backtest", "change_backtest", "delete_backtest", "restore_backtest", "list_trades", "read_equity",
-    "export_backtest", "strategies", "data",
+    "export_backtest", "strategies", "data", "list_presets", "save_preset", "delete_preset",
 )  # fmt: skip
 # What is well formed may still be refused for what it means: a strategy or a symbol that is not there, a cursor that
 # nobody made, an Idempotency-Key that was used for another request.
@@ -42,6 +42,8 @@ MEANING = {*OPERATIONS} - {
     "export_backtest",
     "strategies",
     "data",
+    "list_presets",
+    "delete_preset",
 }
 WITHOUT_INPUT = ("strategies", "data")
 # These need more than one request and a memory of what was made.
