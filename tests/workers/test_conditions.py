@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from storage_core import alerts, backtests, processes
+from storage_core.backup_records import record
 from storage_core.db import session_scope, utc_now
 from storage_core.processes import Sign
 from tests.services import wait_for
@@ -198,3 +199,14 @@ def test_alerts_that_ended_long_ago_are_let_go(scene):
     scene.look(timedelta(days=402))
     with session_scope(scene.engine) as session:
         assert alerts.past_alerts(session) == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_backup_that_is_overdue_and_then_made(scene, runtime):
+    queue(runtime)
+    assert not [key for key in scene.look(timedelta(hours=25)) if key.startswith("backup:")]
+    said = scene.look(timedelta(hours=2))["backup:backup"]
+    assert said.startswith("No backup for more than 26 hours")
+    with session_scope(scene.engine) as session:
+        record(session, kind="backup", outcome={}, began=scene.now, ended=scene.now)
+    assert "backup:backup" not in scene.look()
