@@ -21,6 +21,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session, registry, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
+from storage_core.slow_queries import watch_queries
+
 BUSY_TIMEOUT_SECONDS = 15.0
 
 NAMING = {
@@ -99,7 +101,9 @@ def engine_options(url: str) -> dict[str, Any]:
 
 def make_engine(url: str) -> Engine:
     """An engine for `url` (as in `Settings.database_url`); the caller disposes of it."""
-    return create_engine(url, **engine_options(url))
+    engine = create_engine(url, **engine_options(url))
+    watch_queries(engine)
+    return engine
 
 
 Sessions = sessionmaker(expire_on_commit=False)

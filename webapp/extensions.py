@@ -18,6 +18,7 @@ from storage_core.bar_store import BarStore
 from storage_core.bars import bar_store_for
 from storage_core.db import Base, engine_options
 from storage_core.settings import Settings
+from storage_core.slow_queries import watch_queries
 
 if TYPE_CHECKING:
     from dramatiq.brokers.redis import RedisBroker
@@ -55,6 +56,8 @@ def configure(app: Flask, settings: Settings) -> None:
 def init_app(app: Flask) -> None:
     """Bind every extension. The order matters where one wraps another's answer."""
     db.init_app(app)
+    with app.app_context():
+        watch_queries(db.engine)
     _add_migrations(app)
     csrf.init_app(app)
     limiter.init_app(app)
