@@ -60,8 +60,6 @@ def users(engine: Engine) -> dict[str, int]:
             session.add(user)
             session.flush()
             user.password_hash = _hash(session, user)
-            user.sessions = 0  # the first one's hash came with a new password, which ends sessions
-            user.sessions = 0  # setting a password ends the sessions that there were
             made[name] = user.id
     return made
 
