@@ -7,15 +7,16 @@ takes the row and the files away, the files by way of the trash.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy import delete as delete_rows
-from sqlalchemy import select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
@@ -29,6 +30,7 @@ from storage_core.result_root import ResultRoot, result_root
 from storage_core.settings import Settings
 
 UNDO_FOR = timedelta(days=7)
+_CLOCKS_DIFFER = timedelta(seconds=30)
 LONGEST_NOTE, LONGEST_TAG, MOST_TAGS = 10_000, 40, 20
 ACTIVE_SYMBOLS = "active_symbols"
 """In the metadata: the symbols that count and the metrics of those. Missing while all of them count."""
@@ -128,36 +130,59 @@ def restore(session: Session, task_id: UUID, *, by: str, now: datetime | None = 
         raise NotRestorable(task_id)
 
 
-def purge(engine: Engine, settings: Settings, *, now: datetime | None = None, dry_run: bool = False) -> list[UUID]:
+def purge(
+    engine: Engine,
+    settings: Settings,
+    *,
+    now: datetime | None = None,
+    dry_run: bool = False,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> list[UUID]:
     """Take away for good what was deleted more than a week ago; returns the ids. Also empties the old trash.
 
-    For each: its row goes and its folders move to the trash in one transaction. A crash leaves either the row marked
-    (and the next purge goes on), or no row and the folders in the trash.
+    For each: its folders go to the trash, then its row goes, and that commit is the commit point. A crash before it
+    leaves the row marked and the folders, or some of them, in the trash: nobody can see or restore such a row, and
+    the next purge goes on with it. `on_step` hears "trashed" and "gone" of each.
     """
     now, gone = now or utc_now(), []
-    old = Backtest.deleted_at < now - UNDO_FOR
-    with session_scope(engine) as session:
-        due = session.scalars(select(Backtest.task_id).where(old).order_by(Backtest.deleted_at)).all()
+    due = _due(engine, now)
     root = result_root(settings)
-    with root.locked():
-        folders, _ = root.result_folders()
-        for task_id in due:
-            own = [folder.path for folder in folders if folder.task_id == task_id]
-            if dry_run or _take_away(engine, root, task_id, own, now=now):
-                gone.append(task_id)
-        root.empty_trash(needed=partial(is_named, engine), now=now, dry_run=dry_run)
+    folders: dict[UUID, list[Path]] = defaultdict(list)
+    for folder in root.result_folders()[0] if due else ():
+        folders[folder.task_id].append(folder.path)
+    for task_id in due:
+        if dry_run or _take_away(engine, root, task_id, folders[task_id], now=now, on_step=on_step):
+            gone.append(task_id)
+    root.empty_trash(needed=partial(is_named, engine), now=now, dry_run=dry_run)
     return gone
 
 
-def _take_away(engine: Engine, root: ResultRoot, task_id: UUID, folders: list[Path], *, now: datetime) -> bool:
-    """Remove one row and its folders; False when it was restored in the meantime."""
-    old = Backtest.deleted_at < now - UNDO_FOR
+def _due(engine: Engine, now: datetime, *more: ColumnElement[bool]) -> Sequence[UUID]:
+    """What nobody can restore any more, nor could half a minute ago: clocks differ by seconds."""
+    old = Backtest.deleted_at < now - UNDO_FOR - _CLOCKS_DIFFER
     with session_scope(engine) as session:
-        statement = delete_rows(Backtest).where(Backtest.task_id == task_id, old).returning(Backtest.task_id)
-        if session.execute(statement, execution_options=_PLAIN).one_or_none() is None:
+        return session.scalars(select(Backtest.task_id).where(old, *more).order_by(Backtest.deleted_at)).all()
+
+
+def _take_away(
+    engine: Engine,
+    root: ResultRoot,
+    task_id: UUID,
+    folders: Sequence[Path],
+    *,
+    now: datetime,
+    on_step: Callable[[str], None],
+) -> bool:
+    """Remove the folders and then the row of one backtest; False when another purge was faster."""
+    with root.locked():
+        if not _due(engine, now, Backtest.task_id == task_id):
             return False
         for folder in folders:
             root.to_trash(folder, now=now)
+        on_step("trashed")
+        with session_scope(engine) as session:
+            session.execute(delete_rows(Backtest).where(Backtest.task_id == task_id), execution_options=_PLAIN)
+        on_step("gone")
     return True
 
 

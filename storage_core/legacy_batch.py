@@ -10,14 +10,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import Engine, event, select
 
-from storage_core import legacy_check, legacy_parse, result_files, result_import
+from storage_core import legacy_check, legacy_parse, result_import
 from storage_core.db import make_engine, session_scope
 from storage_core.errors import StorageError
 from storage_core.legacy_duplicates import agreed
@@ -137,11 +137,11 @@ class Batches:
             return Outcome(skip=Skip.CUTOFF)
         if self.options.dry_run:
             with tempfile.TemporaryDirectory(prefix="coin-hts-dry-run-") as folder:
-                staged = _write(Path(folder), legacy)
+                staged = _write(replace(self.settings, results_uri=folder), legacy)
                 _check_staged(staged, legacy)
                 after = staged.bytes
         else:
-            job.staged = _write(self.settings.results_dir / result_import.IMPORTING, legacy)
+            job.staged = _write(self.settings, legacy)
             after = job.staged.bytes
         doubts = [f"{job.copy.path}: {doubt}" for doubt in legacy.doubts]
         return Outcome(before=legacy.bytes_before, after=after, doubts=doubts)
@@ -200,16 +200,15 @@ def safe_engine(url: str) -> Engine:
     return engine
 
 
-def _write(folder: Path, legacy: Legacy) -> Staged:
+def _write(settings: Settings, legacy: Legacy) -> Staged:
     metadata = {"legacy": dict(legacy.legacy), "sparkline": legacy.sparkline}
-    return result_import.stage(folder, legacy.columns, legacy.tables, metrics=legacy.metrics, metadata=metadata)
+    return result_import.stage(settings, legacy.columns, legacy.tables, metrics=legacy.metrics, metadata=metadata)
 
 
 def _check_staged(staged: Staged, legacy: Legacy) -> None:
     """What the real run compares after its commit."""
     if staged.folder is not None:
-        names = legacy.tables.by_name() if legacy.tables else {}
-        read = {name: result_files.read(staged.folder / f"{name}.parquet").combine_chunks() for name in names}
+        read = {name: table.combine_chunks() for name, table in result_import.read_staged(staged).items()}
         legacy_check.check_tables(read, legacy, legacy.legacy["document"])
 
 

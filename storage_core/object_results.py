@@ -74,6 +74,12 @@ class S3ResultRoot(ResultRoot):
                 found.append(replace(folder, sizes=sizes))
         return sorted(found, key=lambda folder: (str(folder.task_id), -folder.revision)), sorted(foreign)
 
+    def is_there(self, folder: ResultFolder) -> bool:
+        """Whether there are objects, and no note that they are not needed."""
+        if any(self.provider.list(f"{TRASH}/{folder.path.name}.")):
+            return False
+        return folder.parquet_path in self._places(folder.parquet_path)
+
     def to_trash(self, folder: Path, *, now: datetime | None = None) -> None:
         """Note that it is not needed."""
         seconds = int((now or utc_now()).timestamp())

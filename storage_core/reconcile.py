@@ -15,10 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Engine, and_, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from storage_core import manifest, result_folders
@@ -69,24 +71,36 @@ def reconcile(
     files. `silent_for` is how long a heart may be silent before its attempt counts as dead.
     """
     now, report, root = now or utc_now(), Report(), result_root(settings)
-    with root.locked():
-        folders, report.foreign = root.result_folders()
-        _clean_staging(engine, settings, report, dry_run=dry_run, alive_since=now - silent_for)
-        report.staging_removed += root.remove_unfinished(before=now - LONGEST_TRANSFER, dry_run=dry_run)
-        for folder in folders:
-            with session_scope(engine) as session:
-                _settle(session, root, folder, report, dry_run=dry_run, now=now, alive_since=now - silent_for)
-        needed = partial(is_named, engine)
-        report.trash_emptied = root.empty_trash(needed=needed, now=now, dry_run=dry_run)
+    alive_since = now - silent_for
+    folders, report.foreign = root.result_folders()
+    _clean_staging(engine, settings, report, dry_run=dry_run, alive_since=alive_since)
+    report.staging_removed += root.remove_unfinished(before=now - LONGEST_TRANSFER, dry_run=dry_run)
+    for folder in _unnamed(engine, folders):
+        with root.locked():
+            _settle(engine, root, folder, report, dry_run=dry_run, now=now, alive_since=alive_since)
+    report.trash_emptied = root.empty_trash(needed=partial(is_named, engine), now=now, dry_run=dry_run)
     _check_completed(engine, root, folders, report, deep=deep)
     return report
 
 
+def _unnamed(engine: Engine, folders: Sequence[ResultFolder]) -> Iterator[ResultFolder]:
+    """The few folders that no row names: what is decided about one is decided under the lock, by another look."""
+    for first in range(0, len(folders), ROWS_AT_ONCE):
+        some = folders[first : first + ROWS_AT_ONCE]
+        query = select(Backtest.parquet_path).where(Backtest.task_id.in_({folder.task_id for folder in some}))
+        with session_scope(engine) as session:
+            named = set(session.scalars(query))
+        yield from (folder for folder in some if folder.parquet_path not in named)
+
+
 def is_named(engine: Engine, parquet_path: str) -> bool:
     """Whether a row says that its result is there."""
+    folder = result_folders.parsed(Path(parquet_path))
+    if folder is None:
+        return False
     with session_scope(engine) as session:
-        named = select(Backtest.task_id).where(Backtest.parquet_path == parquet_path).limit(1)
-        return session.scalar(named) is not None
+        row = session.get(Backtest, folder.task_id)
+    return row is not None and row.parquet_path == folder.parquet_path
 
 
 def _clean_staging(engine: Engine, settings: Settings, report: Report, *, dry_run: bool, alive_since: datetime) -> None:
@@ -102,7 +116,7 @@ def _clean_staging(engine: Engine, settings: Settings, report: Report, *, dry_ru
 
 
 def _settle(
-    session: Session,
+    engine: Engine,
     root: ResultRoot,
     folder: ResultFolder,
     report: Report,
@@ -112,11 +126,14 @@ def _settle(
     alive_since: datetime,
 ) -> None:
     """Decide about one folder: it is named by its row, still busy, adopted, or trash."""
-    row = session.get(Backtest, folder.task_id)
+    with session_scope(engine) as session:
+        row = session.get(Backtest, folder.task_id)
     if row is not None and row.parquet_path == folder.parquet_path:
-        return
+        return  # its commit came after the listing
     if row is not None and _alive(row, alive_since):
         report.busy.append(folder.path.name)
+        return
+    if not root.is_there(folder):
         return
     reason = _why_not_needed(row)
     if not reason:
@@ -125,16 +142,38 @@ def _settle(
         except ResultDamaged as error:
             reason = f"it is not whole: {error.problem}"
         else:
-            if folder.task_id in report.adopted:
-                reason = "a newer revision was adopted"
-            elif dry_run or _adopt(session, row, values, now=now):
-                report.adopted.append(folder.task_id)
-            else:
-                report.busy.append(folder.path.name)
+            reason = _take_in(engine, folder, row, values, report, dry_run=dry_run, now=now)
     if reason:
         report.trashed[folder.path.name] = reason
         if not dry_run:
             root.to_trash(folder.path, now=now)
+
+
+def _take_in(
+    engine: Engine,
+    folder: ResultFolder,
+    row: Backtest | None,
+    values: Mapping[str, Any],
+    report: Report,
+    *,
+    dry_run: bool,
+    now: datetime,
+) -> str:
+    """Adopt a whole folder, unless a newer revision was; why it is trash, or nothing."""
+    if folder.task_id in report.adopted:
+        return "a newer revision was adopted"
+    adopted = dry_run
+    if not dry_run:
+        try:
+            with session_scope(engine) as session:
+                adopted = _adopt(session, row, values, now=now)
+        except IntegrityError:  # another machine was faster to write the row that was lost
+            adopted = False
+    if adopted:
+        report.adopted.append(folder.task_id)
+    else:
+        report.busy.append(folder.path.name)
+    return ""
 
 
 def _alive(row: Backtest, alive_since: datetime) -> bool:

@@ -54,6 +54,10 @@ class ResultRoot(ABC):
         """All places that may hold a result, of each task the newest revision first, and names that are not ours."""
 
     @abstractmethod
+    def is_there(self, folder: ResultFolder) -> bool:
+        """Whether a place that `result_folders` named is there now: anybody may have put it away since."""
+
+    @abstractmethod
     def to_trash(self, folder: Path, *, now: datetime | None = None) -> None:
         """Put away a place of `result_folders` by its `path`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,21 +40,6 @@ def check_tables(tables: Mapping[str, pa.Table]) -> None:
                 raise BadTables(name, f"its column {field.name} is {found}, it must be {field.type}")
         if table.column("symbol").null_count:
             raise BadTables(name, "it has rows without a symbol")
-
-
-def write_tables(
-    folder: Path,
-    tables: Mapping[str, pa.Table],
-    *,
-    on_step: Callable[[str], None],
-    constants: Mapping[str, float] | None = None,
-) -> dict[str, dict[str, Any]]:
-    """Write each table to `folder` as `write_table` does; `on_step` hears the name of each that is written."""
-    written = {}
-    for name, table in tables.items():
-        written[name] = write_table(folder, name, table, constants=constants or {})
-        on_step(name)
-    return written
 
 
 def write_table(

@@ -145,9 +145,16 @@ def empty_trash(results_dir: Path, *, now: datetime | None = None, dry_run: bool
         if name and datetime.fromtimestamp(int(name[1]), UTC) < now - timedelta(days=TRASH_DAYS):
             old.append(path.name)
             if not dry_run:
-                with disk_problems(path):
-                    shutil.rmtree(path)
+                _remove(path)
     return old
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder that another process may be removing too."""
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        with disk_problems(path):
+            shutil.rmtree(path)  # says why it cannot
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 The steps of `result_store` without a claim, and what a crash leaves:
 
-1. Stage: the three files and `metadata.json` in `.importing/{task_id}.{nonce}/`, each flushed.
+1. Stage: the files that the storage mode asks for and `metadata.json` in `.importing/{task_id}.{nonce}/`, each flushed.
    Crash: a stale folder, which `clear` removes when the next import begins.
 2. Under the lock of the results: move each folder to `backtests/{task_id}/` (or send it to S3), flush their parent
    once, and insert all rows in one transaction. **COMMIT is the commit point.**
@@ -17,9 +17,9 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Engine, delete, inspect, select, update
@@ -27,16 +27,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
-from storage_core import manifest, result_files, result_folders
+from storage_core import manifest, modes, result_files, result_folders, result_sides
 from storage_core.db import session_scope
 from storage_core.errors import DiskProblem, ResultMissing
-from storage_core.events import add_events
+from storage_core.events import add_event, add_events
 from storage_core.files import disk_problems, fsync_dir, fsync_file
 from storage_core.models import Backtest
 from storage_core.result_folders import ResultFolder
 from storage_core.result_root import ResultRoot, result_root
-from storage_core.result_store import ResultTables
+from storage_core.result_store import SIDE_MISSING, TABLES, ResultTables
 from storage_core.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 IMPORTING = ".importing"
 _KEPT = {"task_id", "owner_id", "note", "pinned", "tags"}
@@ -46,12 +49,14 @@ _KEPT = {"task_id", "owner_id", "note", "pinned", "tags"}
 class Staged:
     """A result that waits for its commit: all columns of its row by attribute, and its folder (None: it has none).
 
-    `bytes` of all its files; `place` where it was moved to, once it was.
+    `bytes` of all its files; `missing` says of each side that could not be written why; `place` is where it was moved
+    to, once it was.
     """
 
     columns: dict[str, Any]
     folder: Path | None = None
     bytes: int = 0
+    missing: dict[str, str] = field(default_factory=dict)
     place: ResultFolder | None = None
 
     @property
@@ -67,33 +72,57 @@ class Staged:
 
 
 def stage(
-    folder: Path,
+    settings: Settings,
     columns: Mapping[str, Any],
     tables: ResultTables | None,
     *,
     metrics: Mapping[str, Any],
     metadata: Mapping[str, Any],
 ) -> Staged:
-    """Write a result below `folder`, flushed; `tables` None: a row without a result. Raises BadTables, DiskProblem."""
+    """Write a result as the storage mode asks, flushed; `tables` None: a row without a result.
+
+    Raises BadTables and DiskProblem.
+    """
     row = {**_defaults(), **columns}
     if tables is None:
         return Staged({**row, **manifest.result_columns(metrics, metadata, {})})
     result_files.check_tables(tables.by_name())
     manifest.result_columns(metrics, metadata, {})  # says what is wrong before anything is written
-    staging = folder / f"{columns['task_id']}.{secrets.token_hex(8)}"
+    staging = settings.results_dir / IMPORTING / f"{columns['task_id']}.{secrets.token_hex(8)}"
     with disk_problems(staging):
         staging.mkdir(parents=True)
     try:
-        files = result_files.write_tables(staging, tables.by_name(), on_step=lambda step: None)
-        row |= manifest.result_columns(metrics, {**metadata, **result_files.FORMAT}, files)
+        compression, sides = settings.parquet_compression, modes.MODES[settings.result_storage_mode]
+        written = result_sides.write(
+            staging,
+            Backtest(**row),
+            tables.by_name(),
+            sides=sides,
+            compression=compression,
+            at=row.get("finished_at") or row["created_at"],
+        )
+        row |= manifest.result_columns(metrics, {**metadata, **written.metadata(compression)}, written.files)
         row["parquet_path"] = f"{result_folders.BACKTESTS}/{columns['task_id']}/"
-        staged = Staged(row, staging)
+        staged = Staged(row, staging, missing=written.missing)
         _write_manifest(staged)
         staged.bytes = sum(path.stat().st_size for path in staging.iterdir())
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return staged
+
+
+def read_staged(staged: Staged) -> dict[str, pa.Table]:
+    """The tables as they were staged, read back. Raises ResultDamaged."""
+    if staged.folder is None:
+        return {}
+    from storage_core import json_read
+
+    files = staged.columns["metadata_"]["files"]
+    if modes.PARQUET in modes.sides_in(files):
+        return {name: result_files.read(staged.folder / modes.file_name(name)) for name in TABLES}
+    path, digest = staged.folder / modes.file_name("result"), files["result"]["sha256"]
+    return {name: json_read.read(path, name, sha256=digest) for name in TABLES}
 
 
 def commit(engine: Engine, settings: Settings, staged: Sequence[Staged], *, replace: bool, actor: str) -> set[UUID]:
@@ -113,6 +142,9 @@ def commit(engine: Engine, settings: Settings, staged: Sequence[Staged], *, repl
             with session_scope(engine) as session:
                 written = _write_rows(session, new, old)
                 add_events(session, [(task_id, None) for task_id in sorted(written)], "imported", actor=actor)
+                for item in new:
+                    if item.missing and item.task_id in written:
+                        add_event(session, item.task_id, SIDE_MISSING, actor=actor, detail=item.missing)
             for item in new:
                 if item.task_id not in written and item.place is not None:
                     root.to_trash(item.place.path)

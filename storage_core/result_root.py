@@ -46,6 +46,10 @@ class LocalResultRoot(ResultRoot):
         """The folders in `backtests`."""
         return result_folders.result_folders(self.results_dir)
 
+    def is_there(self, folder: ResultFolder) -> bool:
+        """Whether the folder exists."""
+        return folder.path.is_dir()
+
     def to_trash(self, folder: Path, *, now: datetime | None = None) -> None:
         """One rename."""
         result_folders.to_trash(self.results_dir, folder, now=now)

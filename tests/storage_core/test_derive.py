@@ -177,7 +177,7 @@ def test_files_of_every_version_ever_written_are_read(version: str) -> None:
 def write(folder: Path, made: pa.Table) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    result_files.write_tables(folder, {"performance_curve": made}, on_step=lambda step: None, constants=CONSTANTS)
+    result_files.write_table(folder, "performance_curve", made, constants=CONSTANTS)
     return folder / "performance_curve.parquet"
 
 
@@ -189,10 +189,8 @@ def test_the_file_says_what_was_left_out(tmp_path: Path) -> None:
     assert b"equity - initial_cash" in stored.schema.metadata[b"coin_hts.left_out"]
     assert same_bits(result_files.read(path), made)
     assert result_files.read(path, columns=["drawdown"]).column_names == ["drawdown"]
-    facts = result_files.write_tables(
-        path.parent, {"performance_curve": made}, on_step=lambda _: None, constants=CONSTANTS
-    )
-    assert facts["performance_curve"]["left_out"]["cumulative_pnl"] == {
+    facts = result_files.write_table(path.parent, "performance_curve", made, constants=CONSTANTS)
+    assert facts["left_out"]["cumulative_pnl"] == {
         "formula": "equity - initial_cash", "initial_cash": 10_000.0,
     }  # fmt: skip
 

@@ -100,6 +100,31 @@ def test_gone_after_a_week(engine: Engine, settings: Settings, stored: uuid.UUID
     assert list((settings.results_dir / result_folders.TRASH).iterdir()) == []
 
 
+def test_a_purge_that_dies_between_the_files_and_the_row_goes_on(
+    engine: Engine, settings: Settings, stored: uuid.UUID
+) -> None:
+    class Crash(Exception):
+        pass
+
+    def crash(step: str) -> None:
+        assert step == "trashed"
+        raise Crash
+
+    delete(engine, stored)
+    later = utc_now() + LATER
+    with pytest.raises(Crash):
+        backtest_keeping.purge(engine, settings, now=later, on_step=crash)
+    assert row(engine, stored).deleted_at is not None
+    assert listed(engine) == []
+    report = reconcile(engine, settings, now=later)
+    assert (report.adopted, report.damaged, report.trashed) == ([], {}, {}), "nobody misses what is in the trash"
+    assert backtest_keeping.purge(engine, settings, now=later) == [stored]
+    with session_scope(engine) as session, pytest.raises(BacktestNotFound):
+        backtests.get(session, stored)
+    backtest_keeping.purge(engine, settings, now=later + LATER)
+    assert list((settings.results_dir / result_folders.TRASH).iterdir()) == []
+
+
 def test_files_that_cannot_be_moved_keep_their_row(engine: Engine, settings: Settings, stored: uuid.UUID) -> None:
     delete(engine, stored)
     (settings.results_dir / result_folders.TRASH).write_text("in the way")

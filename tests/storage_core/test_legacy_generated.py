@@ -15,7 +15,7 @@ from storage_core import legacy_document, legacy_read, legacy_row
 from storage_core.legacy_document import exactly
 from storage_core.legacy_errors import BadLegacyFile
 from storage_core.legacy_values import symbol
-from storage_core.result_files import read, write_tables
+from storage_core.result_files import read, write_table
 from storage_core.schemas import SCHEMAS
 
 NUMBERS = st.one_of(
@@ -112,7 +112,8 @@ def test_every_document_comes_back_exactly_from_the_files(document: dict[str, An
     converted = legacy_document.to_tables(document)
     folder: Path = tmp_path_factory.mktemp("result")
     for _ in range(2):
-        write_tables(folder, converted.tables.by_name(), on_step=lambda step: None)
+        for name, table in converted.tables.by_name().items():
+            write_table(folder, name, table, constants={})
         tables = {name: read(folder / f"{name}.parquet") for name in SCHEMAS}
         assert exactly(legacy_document.to_document(converted.frame, tables)) == exactly(document)
 
