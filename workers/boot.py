@@ -10,6 +10,7 @@ import dramatiq.worker
 import structlog
 
 from storage_core.logs import configure_logs
+from storage_core.processes import Kind
 from storage_core.settings import Settings
 from workers.child import die_with_parent
 from workers.queue import make_broker
@@ -37,6 +38,7 @@ class IoLifecycle(Lifecycle):
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """Nothing to load: the first job of a kind loads what it needs."""
+        Runtime.current().follow()
         log.info("ready")
 
 
@@ -79,7 +81,7 @@ def boot_io() -> None:
     import workers.io_actors  # noqa: F401  declares the actor on the broker just set
 
 
-def _set_up(process: str, lifecycle: Lifecycle) -> None:
+def _set_up(process: Kind, lifecycle: Lifecycle) -> None:
     """Build this process's settings, database engine and broker."""
     die_with_parent()  # a worker whose master was killed would otherwise work on for ever
     settings = Settings.from_env()
@@ -90,6 +92,6 @@ def _set_up(process: str, lifecycle: Lifecycle) -> None:
     # After a restart of the queue server dramatiq waits 3 s to fetch and 5 s to acknowledge; constants of its module.
     dramatiq.worker.CONSUMER_RESTART_DELAY_SECS = RECONNECT_SECONDS
     dramatiq.worker.POST_PROCESS_MESSAGE_RETRY_DELAY_SECS = RECONNECT_SECONDS  # type: ignore[assignment]
-    runtime = Runtime(settings, broker)
+    runtime = Runtime(settings, broker, kind=process)
     _ = runtime.engine  # made before the threads that share it
     set_runtime(runtime)

@@ -13,6 +13,7 @@ from engine.catalog import STRATEGIES, Catalog
 from storage_core.already_run import run_key
 from storage_core.custom_strategies import publish
 from storage_core.db import make_engine, session_scope
+from storage_core.processes import Kind
 from storage_core.settings import Settings
 from storage_core.sources import engine_sha256, shipped_strategy_sha256
 from workers import custom_strategies
@@ -29,8 +30,9 @@ _current: "Runtime | None" = None
 class Runtime:
     """Built once in `workers.boot`; tests build their own."""
 
-    def __init__(self, settings: Settings, broker: PromptBroker | None = None) -> None:
+    def __init__(self, settings: Settings, broker: PromptBroker | None = None, *, kind: Kind = "worker") -> None:
         self.settings = settings
+        self.kind = kind
         self.broker = broker or make_broker(settings.broker_url)  # connects when first used
         self.stopping = threading.Event()
         self._reading = threading.Lock()
@@ -47,7 +49,7 @@ class Runtime:
     @cached_property
     def presence(self) -> Presence:
         """What the operations page knows of this process."""
-        return Presence(self.engine, "worker", version=self.shipped_code[""][:12])
+        return Presence(self.engine, self.kind, version=self.shipped_code[""][:12])
 
     @cached_property
     def worker_name(self) -> str:
@@ -86,7 +88,7 @@ class Runtime:
         return {"code": {"strategy": strategy, "engine": engine}, "run_key": key}
 
     def follow(self) -> None:
-        """Begin to say that this process lives, and to read and publish people's strategies when a file changes."""
+        """Begin to say that this process lives, and, where backtests run, to follow people's strategies."""
         self._following = threading.Thread(target=self._follow, name="follow", daemon=True)
         self._following.start()
 
@@ -94,7 +96,8 @@ class Runtime:
         while not self.stopping.is_set():
             try:
                 self.presence.beat()
-                self.catalog()
+                if self.kind == "worker":
+                    self.catalog()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("no sign of life, or strategies not read; tried again soon", error=str(error))
             self.stopping.wait(FOLLOW_SECONDS)

@@ -27,13 +27,22 @@ def sample_status(product):
     return rows
 
 
+def living(product):
+    with sqlite3.connect(product.data_dir / "coin-hts.sqlite3", timeout=15) as database:
+        kinds = {kind for (kind,) in database.execute("select kind from processes")}
+    database.close()
+    return kinds
+
+
 def test_ctrl_c_leaves_no_process_behind(product):
     product.start()
     assert product.answers()
     for part in ("gunicorn", "dramatiq", "workers.clock", "valkey-server"):
         assert product.find(part), part
+    wait_for(lambda: living(product) == {"worker", "worker-io", "clock"}, seconds=60, what="a sign of life of each")
     assert product.press_ctrl_c() == 0
     assert product.family() == []
+    assert living(product) == set()
 
 
 def test_a_second_start_says_that_the_port_is_taken_and_starts_nothing(product, tmp_path):
