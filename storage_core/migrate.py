@@ -54,7 +54,8 @@ def has_newest_schema(engine: Engine) -> bool:
 def _newest_revision() -> str:
     """The revision of the last file: their names begin with numbers that count up."""
     newest = max((MIGRATIONS_DIR / "versions").glob("[0-9]*.py"))
-    return re.findall(r'^revision = "(\w+)"', newest.read_text(encoding="utf-8"), flags=re.MULTILINE)[0]
+    found: list[str] = re.findall(r'^revision = "(\w+)"', newest.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return found[0]
 
 
 @contextmanager
