@@ -1,7 +1,7 @@
 """Who has been told of which alert: messages go out at least once to each channel, and are noted after they are taken.
 
 A channel is owed a message for each open alert that it has not heard of, and for each one that is over of which it has
-heard. What is over before it was told is not told. After a day a message is no longer owed.
+heard. What is over before it was told is not told. After a day an end is no longer owed, after a minute a test.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from storage_core.models import Alert
 State: TypeAlias = Literal["open", "resolved"]
 
 OWED_FOR = timedelta(days=1)
+TEST_FOR = timedelta(minutes=1)
 MOST_AT_ONCE = 200
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=30)
 
@@ -52,7 +53,7 @@ def owed(session: Session, channel: Channel, *, now: datetime | None = None) -> 
         *open_alerts(session, kind="test", limit=MOST_AT_ONCE),
         *session.scalars(ended.where(Alert.kind != "test").order_by(Alert.last_at.desc()).limit(MOST_AT_ONCE)),
     ]
-    found = [(row, _state_owed(row, channel)) for row in rows if row.key != key_of(channel)]
+    found = [(row, _state_owed(row, channel, now)) for row in rows if row.key != key_of(channel)]
     return sorted(
         (
             Owed(row.id, state, row.kind, row.message, row.first_at, row.resolved_at)
@@ -87,9 +88,12 @@ def note_refused(
 
 
 def rests(session: Session, channel: Channel, *, now: datetime | None = None) -> bool:
-    """Whether `channel` has failed so lately that it is not tried again yet: 15 s, doubled up to half an hour."""
+    """Whether `channel` has failed so lately that it is not tried again yet: 15 s, doubled up to half an hour.
+
+    A test message that was asked for since then is tried at once.
+    """
     failing = session.scalars(select(Alert).where(Alert.key == key_of(channel), Alert.resolved_at.is_(None))).first()
-    if failing is None:
+    if failing is None or any(test.first_at > failing.last_at for test in open_alerts(session, kind="test")):
         return False
     pause = min(FIRST_PAUSE * 2 ** min(failing.count - 1, 20), LONGEST_PAUSE)
     again_at: datetime = failing.last_at + pause
@@ -104,8 +108,10 @@ def drop_removed(session: Session, channels: Sequence[Channel], *, now: datetime
             resolve(session, row.key, now=now)
 
 
-def _state_owed(row: Alert, channel: Channel) -> State | None:
+def _state_owed(row: Alert, channel: Channel, now: datetime) -> State | None:
     heard = row.told.get(channel.id)
+    if row.kind == "test" and row.first_at < now - TEST_FOR:
+        return None
     if row.resolved_at is None:
         return "open" if heard is None else None
     return "resolved" if heard == "open" else None

@@ -32,7 +32,7 @@ KINDS: Mapping[str, str] = {
     "test": "a test message, asked for by an admin",
 }
 MOST_NAMED = 50
-KEPT_FOR = timedelta(days=400)
+KEPT_FOR, TEST_KEPT_FOR = timedelta(days=400), timedelta(hours=1)
 LONGEST_KEY, LONGEST_MESSAGE = 200, 1_000
 
 
@@ -129,8 +129,12 @@ def count_open(session: Session) -> dict[str, int]:
 
 
 def forget(session: Session, *, now: datetime | None = None) -> None:
-    """Remove what was over 400 days ago. Does not commit."""
-    before = (now or utc_now()) - KEPT_FOR
+    """End tests that nobody waits for, remove what was over 400 days ago. Does not commit."""
+    now = now or utc_now()
+    for test in open_alerts(session, kind="test"):
+        if test.first_at < now - TEST_KEPT_FOR:
+            resolve(session, test.key, now=now)
+    before = now - KEPT_FOR
     session.execute(delete(Alert).where(Alert.last_at < before, Alert.resolved_at.is_not(None)))
 
 
