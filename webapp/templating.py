@@ -9,7 +9,7 @@ from flask import Flask, current_app
 from flask_login import current_user
 from jinja2 import StrictUndefined
 
-from storage_core import backtests
+from storage_core import alerts, backtests
 from webapp.catalog import broken_strategies, own_strategies
 from webapp.context.operations import Tab, ctx_tabs
 from webapp.extensions import db, settings
@@ -50,6 +50,11 @@ def operations_tabs() -> list[Tab]:
     return ctx_tabs(current_app.view_functions, admin=current_user.is_admin)
 
 
+def open_alert_count() -> int:
+    """How many alerts are open, for the header; answered by an index of the open ones."""
+    return sum(alerts.count_open(db.session()).values())
+
+
 def init_app(app: Flask) -> None:
     """Make undefined names an error and share what pages have in common."""
     app.jinja_env.undefined = StrictUndefined
@@ -63,6 +68,7 @@ def init_app(app: Flask) -> None:
             "zone": zone(),
             "queue_counts": queue_counts,
             "operations_tabs": operations_tabs,
+            "open_alert_count": open_alert_count,
             "own_strategies": own_strategies,
             "broken_strategies": broken_strategies,
             "presets_of": presets_of,

@@ -20,6 +20,7 @@ PAGES: Final = (
     "home",
     "new_backtest",
     "operations",
+    "operations_alerts",
     "operations_audit",
     "operations_backups",
     "presets",
