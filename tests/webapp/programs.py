@@ -6,7 +6,7 @@ from flask import Flask
 from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
-from storage_core import api_tokens
+from storage_core import api_tokens, audit
 from storage_core.db import session_scope
 
 
@@ -28,3 +28,10 @@ class Program:
         if not address.startswith("/api/"):
             address = f"/api/v1{address}"
         return self.client.open(address, method=method, json=body, headers={**self.headers, **named})
+
+
+def refused_log_ins(engine: Engine, count: int, *, address: str = "127.0.0.1", target: str = "somebody") -> None:
+    """As many refusals a moment ago: hashing a password for each would take its time."""
+    with session_scope(engine) as session:
+        for _ in range(count):
+            audit.record(session, actor=target, action="account.login_failed", target=target, address=address)
