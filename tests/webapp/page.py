@@ -13,7 +13,7 @@ LINKS = {"href": "GET", "src": "GET", "action": None, "hx-get": "GET", "hx-post"
 REFERENCES = ("for", "aria-labelledby", "aria-describedby")
 CONTAINERS = {"<tr": "tbody", "<td": "tr"}
 # Targets of fragments that live on the page around them.
-AROUND = {"#params", "#market", "#range", "#estimate", "#tabs", "#run", "#new-backtest", "#presets"}
+AROUND = {"#params", "#market", "#range", "#estimate", "#tabs", "#run", "#new-backtest", "#presets", "#backtest"}
 
 
 class Page:

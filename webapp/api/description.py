@@ -18,6 +18,7 @@ PROBLEM: Final = "#/components/schemas/Problem"
 EXPORTS: Final = {
     "application/json": {"type": "object"},
     "text/csv": {"type": "string"},
+    "text/html": {"type": "string"},
     "application/vnd.apache.parquet": {"type": "string", "format": "binary"},
     "application/zip": {"type": "string", "format": "binary"},
 }

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,12 +18,14 @@ import pyarrow.parquet
 from flask import Response
 
 from storage_core import result_store
+from storage_core.export_formats import FORMS
 from storage_core.models import Backtest
 from storage_core.result_store import TABLES
 from storage_core.settings import Settings
 from webapp.api.answers import Detail
 from webapp.api.requests import ExportQuery
 from webapp.api.tables import _defined
+from webapp.report import report_html
 
 if TYPE_CHECKING:
     from pyarrow import Table
@@ -31,7 +36,11 @@ TYPES = {
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
     "zip": "application/zip",
+    "parquet-zip": "application/zip",
+    "legacy": "application/json",
+    "html": "text/html; charset=utf-8",
 }
+ENDINGS = {"parquet-zip": "parquet.zip", "legacy": "result.json"}
 RISKY = r"^([=+\-@\t\r\n'])"
 """A text that begins so would be a formula to a spreadsheet: it gets a ' before it."""
 
@@ -39,16 +48,43 @@ RISKY = r"^([=+\-@\t\r\n'])"
 def export(settings: Settings, backtest: Backtest, query: ExportQuery) -> Response:
     """The file. All tables are read before the first byte goes out: what is damaged is an error, not half a file."""
     name = f"{backtest.strategy}-{backtest.task_id}"
-    one = query.format in ("csv", "parquet")
-    tables = {table: result_store.read_table(settings, backtest, table) for table in ([query.table] if one else TABLES)}
-    if one:
+    if query.format in ("csv", "parquet"):
         name += f"-{query.table}"
-    stream = {"json": _json, "csv": _csv, "parquet": _parquet, "zip": _zip}[query.format](Detail.of(backtest), tables)
     safe = "".join(
         character if (character.isalnum() and character.isascii()) or character in "-_" else "_" for character in name
     )
-    headers = {"Content-Disposition": f'attachment; filename="{safe}.{query.format}"'}
-    return Response(stream, headers=headers, content_type=TYPES[query.format])
+    ending = ENDINGS.get(query.format, query.format)
+    headers = {"Content-Disposition": f'attachment; filename="{safe}.{ending}"'}
+    return Response(_stream(settings, backtest, query), headers=headers, content_type=TYPES[query.format])
+
+
+def _stream(settings: Settings, backtest: Backtest, query: ExportQuery) -> Iterator[bytes]:
+    if query.format == "html":
+        return iter([report_html(backtest).encode()])
+    if query.format == "legacy":
+        return _legacy(settings, backtest)
+    one = query.format in ("csv", "parquet")
+    tables = {table: result_store.read_table(settings, backtest, table) for table in ([query.table] if one else TABLES)}
+    makers = {"json": _json, "csv": _csv, "parquet": _parquet, "zip": _zip, "parquet-zip": _parquet_zip}
+    return makers[query.format](Detail.of(backtest), tables)
+
+
+def _legacy(settings: Settings, backtest: Backtest) -> Iterator[bytes]:
+    """result.json in the legacy layout, made whole before the first byte goes out."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  it is closed by whoever sends it
+    with tempfile.TemporaryDirectory() as folder:
+        FORMS["json"].write(settings, backtest, Path(folder))
+        (found,) = (path for path in sorted(Path(folder).rglob("*.json")) if path.name != "manifest.json")
+        with found.open("rb") as source:
+            shutil.copyfileobj(source, file)
+    file.seek(0)
+    return _pieces(file)
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(1 << 18):
+            yield piece
 
 
 class _Pipe(io.RawIOBase):
@@ -131,6 +167,19 @@ def _zip(detail: Detail, tables: dict[str, Table]) -> Iterator[bytes]:
         for name, table in tables.items():
             with archive.open(f"{name}.csv", "w", force_zip64=True) as file:
                 for part in _csv_parts(table):
+                    file.write(part)
+                    yield pipe.take()
+    yield pipe.take()
+
+
+def _parquet_zip(detail: Detail, tables: dict[str, Table]) -> Iterator[bytes]:
+    pipe = _Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # Parquet is packed already
+        archive.writestr("backtest.json", detail.model_dump_json(indent=2))
+        yield pipe.take()
+        for name, table in tables.items():
+            with archive.open(f"{name}.parquet", "w", force_zip64=True) as file:
+                for part in _parquet(detail, {name: table}):
                     file.write(part)
                     yield pipe.take()
     yield pipe.take()

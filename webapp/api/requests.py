@@ -153,8 +153,10 @@ class EquityQuery(Strict):
 class ExportQuery(Strict):
     """What to write, and how."""
 
-    format: Literal["json", "csv", "parquet", "zip"] = Field(
-        "json", description="json: everything in one document; csv and parquet: one table; zip: everything, as CSV."
+    format: Literal["json", "csv", "parquet", "zip", "parquet-zip", "legacy", "html"] = Field(
+        "json",
+        description="json: everything in one document; csv and parquet: one table; zip and parquet-zip: everything, as "
+        "CSV or Parquet; legacy: result.json as the legacy system wrote it; html: a report that opens offline.",
     )
     table: Literal[TABLES] = Field("symbol_signals", description="For csv and parquet.")  # type: ignore[valid-type]
 

@@ -110,11 +110,10 @@ def _returns(trades: ClosedTrades) -> Chart:
         x_ticks=plots.ticks(along, _inner(along, 6), _short_pct),
         y_ticks=plots.ticks(up, _whole(steps), count),
         rules=[Tick(along(min(max(mean, edges[0]), edges[-1])), _("mean %(value)s", value=signed_percent(mean)))],
-        x_label=_("return of a trade"),
+        x_label=_("return of a trade; the outer bars hold what lies farther out"),
         y_label=_("trades"),
     )
-    note = _("mean %(mean)s · median %(median)s · the rare far ones stand in the outer bars",
-             mean=signed_percent(mean), median=signed_percent(median))  # fmt: skip
+    note = _("mean %(mean)s · median %(median)s", mean=signed_percent(mean), median=signed_percent(median))
     return Chart("returns", _("Returns of the trades"), note, plot, (_("Return"), _("Trades")), rows)
 
 

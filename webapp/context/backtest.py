@@ -8,6 +8,7 @@ from typing import Final, TypedDict
 from uuid import UUID
 
 from engine.catalog import Catalog
+from storage_core.backtest_keeping import active_symbols
 from storage_core.models import Backtest, BacktestEvent
 from webapp.context.events import Event, ctx_events
 from webapp.context.rows import ACTIVE, params_words, short_symbols, state_words
@@ -43,6 +44,12 @@ class Head(TypedDict):
     currency: str
     money_digits: int
     trade_count: int | None
+    tags: Sequence[str]
+    pinned: bool
+    shared: bool
+    may_change: bool
+    active_symbols: Sequence[str]
+    symbol_count: int
 
 
 class Life(TypedDict):
@@ -59,8 +66,8 @@ class Life(TypedDict):
     events: Sequence[Event]
 
 
-def ctx_head(backtest: Backtest, viewer_id: int, catalog: Catalog) -> Head:
-    """The head of the page."""
+def ctx_head(backtest: Backtest, viewer_id: int, catalog: Catalog, *, may_change: bool = False) -> Head:
+    """The head of the page; `may_change`: whether the viewer may note, pin, share and delete it."""
     known = catalog.get(backtest.strategy)
     facts = backtest.metadata_ or {}
     return {
@@ -84,6 +91,12 @@ def ctx_head(backtest: Backtest, viewer_id: int, catalog: Catalog) -> Head:
         "currency": currency(backtest.symbols),
         "money_digits": 0 if (backtest.final_equity or 0) >= WHOLE_MONEY else 2,
         "trade_count": backtest.trade_count,
+        "tags": backtest.tags,
+        "pinned": backtest.pinned,
+        "shared": backtest.shared,
+        "may_change": may_change,
+        "active_symbols": active_symbols(backtest),
+        "symbol_count": len(backtest.symbols),
     }
 
 

@@ -6,11 +6,18 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypedDict
 
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext, ngettext
+
 from engine.metrics import METRICS
+from storage_core.backtest_keeping import ACTIVE_SYMBOLS, active_symbols
 from storage_core.models import Backtest
+from storage_core.models.backtest import METRIC_COLUMNS
 from webapp.filters import MISSING, compact, count, day, duration, number, percent, price, rate, signed_percent
 
-MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS: Final = tuple(
+    lazy_gettext(name) for name in ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+)
 HEAT_STEPS: Final = (1.0, 3.0, 8.0)
 
 
@@ -50,26 +57,38 @@ class Year(TypedDict):
 Metrics = Mapping[str, Any]
 
 
+def figures(backtest: Backtest) -> Metrics:
+    """The metrics by stored name: of the symbols that count, else as they were computed."""
+    facts: Mapping[str, Any] = backtest.metadata_ or {}
+    if chosen := facts.get(ACTIVE_SYMBOLS):
+        return dict(chosen["metrics"])
+    return {**facts.get("metrics", {}), **{name: getattr(backtest, name) for name in METRIC_COLUMNS}}
+
+
 def ctx_strip(backtest: Backtest, quote: str) -> list[Figure]:
     """The eight figures that matter first."""
-    metrics: Metrics = (backtest.metadata_ or {}).get("metrics", {})
-    year = f"{backtest.spec.get('annual_days', 365)} days a year"
+    metrics = figures(backtest)
+    year = _("%(days)s days a year", days=backtest.spec.get("annual_days", 365))
     cash = backtest.spec.get("initial_cash")  # legacy results have none
-    origin = f"{quote} from {compact(cash * len(backtest.symbols))}".strip() if cash else "cash not recorded"
-    trades = backtest.trade_count or 0
-    no_trades = "no closed trade" if not trades else ""
+    start = compact(cash * len(active_symbols(backtest))) if cash else ""
+    origin = f"{quote} {_('from %(cash)s', cash=start)}".strip() if cash else _("cash not recorded")
+    trades = metrics.get("trade_count") or 0
+    no_trades = _("no closed trade") if not trades else ""
+    said = ngettext("%(n)s trade", "%(n)s trades", trades, n=count(trades))
     costs = (metrics.get("fees") or 0) + (metrics.get("slippage") or 0)
+    held = _("buy and hold %(value)s", value=signed_percent(metrics.get("buy_and_hold_return_pct")))
+    total = metrics.get("total_return_pct")
     return [
-        _figure("total_return", signed_percent(backtest.total_return_pct),
-                f"buy and hold {signed_percent(backtest.buy_and_hold_return_pct)}", backtest.total_return_pct),
-        _figure("final_equity", compact(backtest.final_equity), origin),
-        _figure("sharpe", number(backtest.sharpe), year),
-        _figure("sortino", number(backtest.sortino), year),
-        _figure("max_drawdown", percent(backtest.max_drawdown_pct), _days(metrics.get("max_drawdown_days"))),
-        _figure("win_rate", percent(backtest.win_rate_pct, 1), f"{count(trades)} trades" if trades else no_trades),
-        _figure("profit_factor", number(backtest.profit_factor),
-                no_trades or f"payoff {number(metrics.get('payoff_ratio'))}"),
-        _figure("time_in_market", percent(metrics.get("time_in_market_pct"), 1), f"costs {compact(costs)}"),
+        _figure("total_return", signed_percent(total), held, total),
+        _figure("final_equity", compact(metrics.get("final_equity")), origin),
+        _figure("sharpe", number(metrics.get("sharpe")), year),
+        _figure("sortino", number(metrics.get("sortino")), year),
+        _figure("max_drawdown", percent(metrics.get("max_drawdown_pct")), _days(metrics.get("max_drawdown_days"))),
+        _figure("win_rate", percent(metrics.get("win_rate_pct"), 1), no_trades or said),
+        _figure("profit_factor", number(metrics.get("profit_factor")),
+                no_trades or _("payoff %(value)s", value=number(metrics.get("payoff_ratio")))),
+        _figure("time_in_market", percent(metrics.get("time_in_market_pct"), 1),
+                _("costs %(value)s", value=compact(costs))),
     ]  # fmt: skip
 
 
@@ -81,8 +100,8 @@ def _figure(name: str, value: str, note: str, way: float | None = None) -> Figur
 
 def _days(value: float | None) -> str:
     if value is None:
-        return "never below a peak"
-    return f"longest {number(value, 0 if value >= 10 else 1)} days"
+        return _("never below a peak")
+    return _("longest %(days)s days", days=number(value, 0 if value >= 10 else 1))
 
 
 def ctx_checks(backtest: Backtest) -> list[Check]:
@@ -91,40 +110,48 @@ def ctx_checks(backtest: Backtest) -> list[Check]:
     checks = [_lookahead(facts.get("lookahead")), _ambiguous(facts.get("ambiguous"), facts.get("bars"))]
     checks.append(_gaps(facts.get("data_quality")))
     if unfilled := facts.get("unfilled_orders"):
-        title = f"{count(unfilled)} {'order' if unfilled == 1 else 'orders'} could not fill"
-        checks.append({"mark": "warn", "title": title, "note": "too small for the quantity step, or no cash left"})
+        title = ngettext("%(n)s order could not fill", "%(n)s orders could not fill", unfilled, n=count(unfilled))
+        checks.append({"mark": "warn", "title": title, "note": _("too small for the quantity step, or no cash left")})
     return [*checks, _reproducible(facts)]
 
 
 def _lookahead(found: Mapping[str, Any] | None) -> Check:
     if not found:
-        return {"mark": "warn", "title": "Lookahead not checked", "note": "this result was stored without the check"}
+        note = _("this result was stored without the check")
+        return {"mark": "warn", "title": _("Lookahead not checked"), "note": note}
     if found["ok"]:
-        note = f"{count(found['prefixes'])} prefixes recomputed, signals identical"
-        return {"mark": "ok", "title": "No lookahead", "note": note}
-    note = f"signals change when later bars are cut off, first at bar {count(found.get('first_bar'))}"
-    return {"mark": "bad", "title": "Looks into the future", "note": note}
+        note = _("%(n)s prefixes recomputed, signals identical", n=count(found["prefixes"]))
+        return {"mark": "ok", "title": _("No lookahead"), "note": note}
+    at = count(found.get("first_bar"))
+    note = _("signals change when later bars are cut off, first at bar %(at)s", at=at)
+    return {"mark": "bad", "title": _("Looks into the future"), "note": note}
 
 
 def _ambiguous(found: Mapping[str, Any] | None, bars: int | None) -> Check:
     if not found or not found.get("bars"):
-        of = f" of {count(bars)}" if bars else ""
-        return {"mark": "ok", "title": "Same-bar stop and target: none", "note": f"0 ambiguous bars{of}"}
+        note = _("0 ambiguous bars of %(all)s", all=count(bars)) if bars else _("0 ambiguous bars")
+        return {"mark": "ok", "title": _("Same-bar stop and target: none"), "note": note}
     low, high = signed_percent(found.get("worst_return_pct")), signed_percent(found.get("best_return_pct"))
-    title = f"{count(found['bars'])} bars hold both stop and target"
-    return {"mark": "warn", "title": title, "note": f"the stop was taken; return {low} to {high} whichever came first"}
+    bars = found["bars"]
+    title = ngettext(
+        "%(n)s bar holds both stop and target", "%(n)s bars hold both stop and target", bars, n=count(bars)
+    )
+    note = _("the stop was taken; return %(low)s to %(high)s whichever came first", low=low, high=high)
+    return {"mark": "warn", "title": title, "note": note}
 
 
 def _gaps(found: Mapping[str, Any] | None) -> Check:
     if found is None:
-        return {"mark": "warn", "title": "Data gaps not counted", "note": "this result was stored without the check"}
+        note = _("this result was stored without the check")
+        return {"mark": "warn", "title": _("Data gaps not counted"), "note": note}
     missing = found.get("missing_bars") or 0
     if not missing:
-        return {"mark": "ok", "title": "No bars missing", "note": "every bar between first and last is there"}
-    title = f"{count(missing)} {'bar' if missing == 1 else 'bars'} missing in the data"
+        note = _("every bar between first and last is there")
+        return {"mark": "ok", "title": _("No bars missing"), "note": note}
+    title = ngettext("%(n)s bar missing in the data", "%(n)s bars missing in the data", missing, n=count(missing))
     at = found.get("largest_gap_at")
-    note = f"largest gap {duration(found.get('largest_gap_seconds'))}" + (f", {day(instant(at))}" if at else "")
-    return {"mark": "warn", "title": title, "note": note}
+    note = _("largest gap %(time)s", time=duration(found.get("largest_gap_seconds")))
+    return {"mark": "warn", "title": title, "note": note + (f", {day(instant(at))}" if at else "")}
 
 
 def instant(value: str | float) -> datetime:
@@ -137,59 +164,76 @@ def instant(value: str | float) -> datetime:
 def _reproducible(facts: Mapping[str, Any]) -> Check:
     versions = facts.get("versions") or {}
     digests = [entry.get("sha256", "")[:8] for entry in (facts.get("data") or {}).values()]
-    shown = f"data {digests[0]}…" if len(digests) == 1 else f"data of {len(digests)} symbols"
     if not digests or not versions:
-        return {"mark": "warn", "title": "Origin not recorded", "note": "versions or data hashes are missing"}
+        note = _("versions or data hashes are missing")
+        return {"mark": "warn", "title": _("Origin not recorded"), "note": note}
+    one, several = _("data %(digest)s…", digest=digests[0]), _("data of %(n)s symbols", n=len(digests))
+    shown = one if len(digests) == 1 else several
     note = f"{shown} · engine {versions.get('engine', MISSING)} · numba {versions.get('numba', MISSING)}"
-    return {"mark": "ok", "title": "Reproducible", "note": note}
+    return {"mark": "ok", "title": _("Reproducible"), "note": note}
 
 
 def ctx_assumptions(backtest: Backtest, quote: str) -> list[tuple[str, str]]:
     """The rules behind the figures, in words."""
-    spec, metrics = backtest.spec, (backtest.metadata_ or {}).get("metrics", {})
+    spec, metrics = backtest.spec, figures(backtest)
     if "costs" not in spec:
         return [
-            ("Run by", "the legacy system"),
-            ("Fill, costs, size", "not recorded"),
-            ("Bars and code", "not recorded"),
+            (_("Run by"), _("the legacy system")),
+            (_("Fill, costs, size"), _("not recorded")),
+            (_("Bars and code"), _("not recorded")),
         ]
-    costs, exits = spec["costs"], spec["exits"]
     paid = (metrics.get("fees") or 0) + (metrics.get("slippage") or 0)
-    facts = [
-        ("Fill", "next bar's open" if spec["fill"] == "next_open" else "same bar's close"),
-        ("Fee", f"{rate(costs['fee_rate'])} a side"),
-        ("Slippage", f"{rate(costs['slippage_rate'])} a side"),
-        ("Size", _size(spec["sizing"])),
-        ("Stop / target", f"{_rate_or_none(exits['stop_loss'])} / {_rate_or_none(exits['take_profit'])}"),
-    ]
-    if exits["trailing_stop"] is not None:
-        facts.append(("Trailing stop", rate(exits["trailing_stop"])))
-    if exits["hold_bars"] is not None:
-        facts.append(("Held at most", f"{count(exits['hold_bars'])} bars"))
-    if exits["stops_from"] == "next_bar":
-        facts.append(("Stops live from", "the bar after entry"))
+    facts = [*_rules(spec), (_("Cash a symbol"), f"{price(spec['initial_cash'])} {quote}".strip())]
     facts += [
-        ("Direction", "long and short" if spec["direction"] == "both" else spec["direction"]),
-        ("Cash a symbol", f"{price(spec['initial_cash'])} {quote}".strip()),
-        ("Year", f"{spec.get('annual_days', 365)} days"),
-        ("Costs paid", f"{compact(paid)} {quote}".strip()),
+        (_("Year"), _("%(days)s days", days=spec.get("annual_days", 365))),
+        (_("Time zone"), str(spec.get("timezone", MISSING))),
+        (_("Data"), _data_words(backtest.metadata_ or {})),
+        (_("Costs paid"), f"{compact(paid)} {quote}".strip()),
     ]
     if metrics.get("break_even_cost_pct") is not None:
-        facts.append(("Breaks even at", f"{percent(metrics['break_even_cost_pct'])} a side"))
+        facts.append((_("Breaks even at"), _("%(rate)s a side", rate=percent(metrics["break_even_cost_pct"]))))
     return facts
+
+
+def _rules(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How orders become fills, and fills trades."""
+    costs, exits = spec["costs"], spec["exits"]
+    directions = {"both": _("long and short"), "long": _("long"), "short": _("short")}
+    facts = [
+        (_("Fill"), _("next bar's open") if spec["fill"] == "next_open" else _("same bar's close")),
+        (_("Fee"), _("%(rate)s a side", rate=rate(costs["fee_rate"]))),
+        (_("Slippage"), _("%(rate)s a side", rate=rate(costs["slippage_rate"]))),
+        (_("Size"), _size(spec["sizing"])),
+        (_("Stop / target"), f"{_rate_or_none(exits['stop_loss'])} / {_rate_or_none(exits['take_profit'])}"),
+    ]
+    if exits["trailing_stop"] is not None:
+        facts.append((_("Trailing stop"), rate(exits["trailing_stop"])))
+    if exits["hold_bars"] is not None:
+        held = exits["hold_bars"]
+        facts.append((_("Held at most"), ngettext("%(n)s bar", "%(n)s bars", held, n=count(held))))
+    if exits["stops_from"] == "next_bar":
+        facts.append((_("Stops live from"), _("the bar after entry")))
+    return [*facts, (_("Direction"), directions.get(spec["direction"], spec["direction"]))]
+
+
+def _data_words(facts: Mapping[str, Any]) -> str:
+    digests = [entry.get("sha256", "")[:8] for entry in (facts.get("data") or {}).values()]
+    return ", ".join(f"{digest}…" for digest in digests[:2]) + (f" +{len(digests) - 2}" if len(digests) > 2 else "")
 
 
 def _size(sizing: Mapping[str, Any]) -> str:
     value = sizing.get("value")
     if sizing["kind"] == "fraction":
-        return f"{rate(value)} of equity"
+        return _("%(rate)s of equity", rate=rate(value))
     if sizing["kind"] == "all_in":
-        return "all in"
-    return f"{price(value)} {'money' if sizing['kind'] == 'fixed_notional' else 'units'} a trade"
+        return _("all in")
+    if sizing["kind"] == "fixed_notional":
+        return _("%(value)s money a trade", value=price(value))
+    return _("%(value)s units a trade", value=price(value))
 
 
 def _rate_or_none(value: float | None) -> str:
-    return "none" if value is None else rate(value)
+    return _("none") if value is None else rate(value)
 
 
 def ctx_months(returns: Sequence[tuple[int, int, float]]) -> list[Year]:

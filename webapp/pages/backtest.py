@@ -12,7 +12,8 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from storage_core import backtests
-from storage_core.errors import NotCancellable
+from storage_core.backtest_keeping import UNDO_FOR
+from storage_core.errors import NotCancellable, ResultDamaged, ResultMissing
 from storage_core.models import Backtest
 from webapp.catalog import catalogue
 from webapp.context.backtest import ctx_head, ctx_life
@@ -30,8 +31,21 @@ LAST_TRADES = 8
 
 @blueprint.get("")
 def page(task_id: UUID) -> AnyResponse:
-    """Overview of a result, or the life of what has none yet."""
+    """Overview of a result, the life of what has none yet, or how to take a deletion back."""
+    if (deleted := _deleted(task_id)) is not None:
+        return deleted
     return _show(visible_backtest(task_id), "overview")
+
+
+@blueprint.get("/data-changed")
+def data_changed(task_id: UUID) -> str:
+    """Whether the bars are still those of the result. A fragment of its own, as it may have to read them all."""
+    from webapp.symbol_figures import changed_bars
+
+    backtest = visible_backtest(task_id)
+    return render_template(
+        "backtest/_data_changed.html", head=head_of(backtest), changed=changed_bars(bar_store(), backtest)
+    )
 
 
 @blueprint.get("/chart")
@@ -63,8 +77,8 @@ def status(task_id: UUID) -> Response:
     """What polls itself while the backtest is active; once it has ended, the whole page's content in its place."""
     backtest = visible_backtest(task_id)
     if backtest.status in ACTIVE:
-        return make_response(render_template("backtest/_status.html", head=_head(backtest), life=_life(backtest)))
-    return replacing(_content(backtest, "overview"), "#backtest")
+        return make_response(render_template("backtest/_status.html", head=head_of(backtest), life=_life(backtest)))
+    return replacing(content_of(backtest, "overview"), "#backtest")
 
 
 @blueprint.post("/cancel")
@@ -78,8 +92,18 @@ def cancel(task_id: UUID) -> AnyResponse:
         db.session.commit()
     except NotCancellable as error:
         db.session.rollback()
-        flash(f"It was already {error.status} when you asked to stop it.")
+        flash(_("It was already %(status)s when you asked to stop it.", status=error.status))
     return go_to(url_for("backtest.page", task_id=task_id))
+
+
+def _deleted(task_id: UUID) -> Response | None:
+    """To whoever may take the deletion back, instead of the page."""
+    backtest = backtests.get(db.session(), task_id)
+    if backtest.deleted_at is None or not (person().may_run and person().owns(backtest)):
+        return None
+    until = backtest.deleted_at + UNDO_FOR
+    shown = until if until > datetime.now(UTC) else None
+    return make_response(render_template("backtest/deleted.html", head=head_of(backtest), until=shown))
 
 
 def _show(backtest: Backtest, tab: str) -> AnyResponse:
@@ -87,15 +111,32 @@ def _show(backtest: Backtest, tab: str) -> AnyResponse:
     if backtest.status != "completed" and tab != "overview":
         return go_to(url_for("backtest.page", task_id=backtest.task_id))
     if is_htmx() and backtest.status == "completed":
-        html = render_template("backtest/_tabs.html", head=_head(backtest), tab=tab, **_tab_context(backtest, tab))
+        html = render_template("backtest/_tabs.html", head=head_of(backtest), tab=tab, **_tab_context(backtest, tab))
     else:
-        html = render_template("backtest/page.html", content=_content(backtest, tab), head=_head(backtest))
+        try:
+            content = content_of(backtest, tab)
+        except (ResultMissing, ResultDamaged) as error:
+            return _unreadable(backtest, error)
+        html = render_template("backtest/page.html", content=content, head=head_of(backtest))
     return vary(make_response(html))
 
 
-def _content(backtest: Backtest, tab: str) -> str:
-    """Everything below the header: the result, or the life."""
-    head = _head(backtest)
+def _unreadable(backtest: Backtest, error: ResultMissing | ResultDamaged) -> AnyResponse:
+    """What the row still knows of a result whose files are gone or broken, and what helps."""
+    from webapp.context.result import ctx_strip
+
+    head, missing = head_of(backtest), isinstance(error, ResultMissing)
+    strip = ctx_strip(backtest, head["currency"])
+    detail = f"{error}" if person().sees_all else ""
+    content = render_template("backtest/_unreadable.html", head=head, strip=strip, missing=missing, detail=detail)
+    page = make_response(render_template("backtest/page.html", content=content, head=head))
+    page.status_code = 404 if missing else 500
+    return vary(page)
+
+
+def content_of(backtest: Backtest, tab: str) -> str:
+    """Everything below the navigation: the result, or the life."""
+    head = head_of(backtest)
     if backtest.status != "completed":
         return render_template("backtest/_life.html", head=head, life=_life(backtest))
     from webapp.context.result import ctx_strip
@@ -113,10 +154,12 @@ def _tab_context(backtest: Backtest, tab: str) -> dict[str, Any]:
 def _overview(backtest: Backtest) -> dict[str, Any]:
     from webapp import charts, curves, trades
     from webapp.context import result
+    from webapp.context.keeping import ctx_note
+    from webapp.symbol_figures import can_choose
 
-    quote = _head(backtest)["currency"]
-    equity = curves.equity_curve(settings(), backtest)
-    start = curves.start_cash(backtest)
+    quote = head_of(backtest)["currency"]
+    times, columns = charts.equity_columns(settings(), bar_store(), backtest)
+    equity, start = curves.Curve(times, columns["equity"]), curves.start_cash(backtest)
     return {
         "version": charts.version(bar_store(), backtest),
         "checks": result.ctx_checks(backtest),
@@ -125,7 +168,8 @@ def _overview(backtest: Backtest) -> dict[str, Any]:
         "month_names": result.MONTHS,
         "symbol_rows": trades.read_symbols(settings(), backtest),
         "last_trades": trades.read_trades(settings(), backtest, size=LAST_TRADES),
-        "note": backtest.note,
+        "note": ctx_note(backtest, editing=request.args.get("edit") == "note" and head_of(backtest)["may_change"]),
+        "can_choose": can_choose(backtest),
     }
 
 
@@ -174,8 +218,10 @@ def _setup(backtest: Backtest) -> dict[str, Any]:
     }
 
 
-def _head(backtest: Backtest) -> Any:
-    return ctx_head(backtest, person().id, catalogue())
+def head_of(backtest: Backtest) -> Any:
+    """The head of the page, as the person who asks may see it."""
+    may_change = person().may_run and person().owns(backtest)
+    return ctx_head(backtest, person().id, catalogue(), may_change=may_change)
 
 
 def _life(backtest: Backtest) -> Any:
