@@ -11,7 +11,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from storage_core.backtest_filters import UNFINISHED
-from storage_core.models import Backtest, User
+from storage_core.models import Backtest, Job, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,14 @@ def flows(session: Session) -> list[Flow]:
     )
     found = [Flow(*row) for row in rows]
     return sorted(found, key=lambda flow: (flow.waiting_since is None, flow.waiting_since, flow.owner, flow.lane))
+
+
+def running_jobs(session: Session) -> Mapping[str, Sequence[Job]]:
+    """The jobs that run now, by the name of their worker."""
+    found: dict[str, list[Job]] = {}
+    for job in session.scalars(select(Job).where(Job.status == "running").order_by(Job.started_at)):
+        found.setdefault(job.worker, []).append(job)
+    return found
 
 
 def by_id(session: Session, task_ids: Iterable[UUID]) -> Mapping[UUID, Backtest]:

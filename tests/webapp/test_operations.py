@@ -7,7 +7,7 @@ import pytest
 import redis
 from sqlalchemy import select
 
-from storage_core import backtests, processes
+from storage_core import backtests, jobs, processes
 from storage_core.audit import list_entries
 from storage_core.db import session_scope, utc_now
 from storage_core.models import BacktestEvent
@@ -149,6 +149,18 @@ def test_who_works_on_what_and_who_fell_silent(engine, users, admin, trader):
     other = trader.get("/operations/queue", htmx=True)
     assert "a backtest of somebody else" in other.text
     assert not other.find("a", href=f"/backtests/{task_id}")
+
+
+def test_what_a_worker_of_jobs_does_is_said(engine, users, admin):
+    live(engine, "m1:5", kind="worker-io")
+    live(engine, "m1:6", kind="worker-io")
+    with session_scope(engine) as session:
+        jobs.create(session, kind="fetch_bars", args={})
+        jobs.claim_next(session, worker="m1:5", kinds=("fetch_bars",))
+    doing = {
+        row[0].split()[-1]: row[1] for row in cells(admin.get("/operations/queue", htmx=True))[1:] if ":" in row[0]
+    }
+    assert doing == {"m1:5": "fetch bars 0%", "m1:6": "waits for work"}
 
 
 def test_the_page_says_when_the_clock_is_silent_while_something_waits(engine, users, trader):

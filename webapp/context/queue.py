@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 
 from engine.catalog import Catalog
 from storage_core.backtests import MAX_ATTEMPTS
-from storage_core.models import Backtest, Process
+from storage_core.models import Backtest, Job, Process
 from storage_core.processes import ALIVE_FOR
 from storage_core.queue_report import Flow
 from webapp.context.rows import short_symbols, state_words
@@ -82,12 +82,16 @@ def ctx_queue(
     processes: Sequence[Process],
     tasks: Mapping[UUID, Backtest],
     *,
+    jobs: Mapping[str, Sequence[Job]],
     viewer: Person,
     now: datetime,
     catalog: Catalog,
 ) -> Queue:
-    """Who waits and who works; `tasks` are the rows of what the processes work on."""
+    """Who waits and who works; `tasks` and `jobs` are the rows of what the processes work on."""
     seen = [_worker(one, tasks, viewer=viewer, now=now, catalog=catalog) for one in processes]
+    for one in seen:
+        if found := jobs.get(one["name"]):
+            one["doing"] = ", ".join(f"{job.kind.replace('_', ' ')} {job.progress:.0%}" for job in found)
     working = [one for one in seen if one["alive"] and one["kind"] in WORKS]
     queued = sum(flow.queued for flow in flows)
     return {

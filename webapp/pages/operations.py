@@ -13,7 +13,7 @@ from flask_babel import ngettext
 from werkzeug.wrappers import Response as AnyResponse
 
 from storage_core import processes
-from storage_core.queue_report import by_id, flows
+from storage_core.queue_report import by_id, flows, running_jobs
 from webapp.catalog import catalogue
 from webapp.context.queue import Dead, Queue, ctx_dead, ctx_queue
 from webapp.extensions import broker, db
@@ -87,7 +87,8 @@ def _queue() -> Queue:
     now, session = datetime.now(UTC), db.session()
     seen = processes.listed(session)
     tasks = by_id(session, [one.task_id for one in seen if one.task_id is not None])
-    return ctx_queue(flows(session), seen, tasks, viewer=person(), now=now, catalog=catalogue())
+    jobs = running_jobs(session)
+    return ctx_queue(flows(session), seen, tasks, jobs=jobs, viewer=person(), now=now, catalog=catalogue())
 
 
 def _letters() -> list[Dead] | None:
