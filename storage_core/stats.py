@@ -94,6 +94,11 @@ def storage_stats(
     )
 
 
+def stored_in_all(engine: Engine) -> Share:
+    """Backtests that are not deleted, the bytes of their files, their trades: one number each, for a glance."""
+    return _total(engine, Filters().conditions(engine.dialect.name))
+
+
 def _age(now: datetime) -> ColumnElement[str]:
     """The group of a row by how long ago it was submitted."""
     groups = [(Backtest.created_at > now - timedelta(days=days), literal(name)) for name, days in AGES]
