@@ -1,44 +1,106 @@
-"""The start: what runs, what ran last, or what to do first."""
+"""The start: what runs, what ran last and best, how the installation is, or what to do first."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-from flask import Blueprint, render_template
+from flask import Blueprint, current_app, render_template
 
-from storage_core import backtests
+from storage_core import backtest_list, backtests, jobs, processes, stats
 from storage_core.backtest_filters import Filters
-from storage_core.models import Backtest
-from webapp.catalog import catalogue
+from storage_core.backtest_list import Listed
+from webapp.context.columns import DEFAULT_COLUMNS
+from webapp.context.home import State, ctx_backup, ctx_bars, ctx_state
 from webapp.context.listing import ctx_plain_heads
-from webapp.context.rows import ctx_row
+from webapp.context.rows import ACTIVE
 from webapp.extensions import bar_store, db
 from webapp.login import person
+from webapp.pages.backtests import ctx_rows
 
 blueprint = Blueprint("home", __name__)
 
-RECENT = 10
+RECENT: Final = 10
+BEST: Final = 5
+WEEK: Final = timedelta(days=7)
+ENOUGH_TRADES: Final = 5
+"""A Sharpe ratio of fewer is luck."""
+COUNTED_EVERY: Final = 60.0
+BACKUPS: Final = ("backup",)
 
 
 @blueprint.get("/")
 def page() -> str:
-    """Recent backtests, the running ones live."""
-    found = backtests.list_page(db.session(), owner_id=person().sees_owner, size=RECENT)
-    now = datetime.now(UTC)
-    first_visit = not any(row.owner_id == person().id for row in found.rows)
-    sample = _sample() if first_visit else None
+    """What runs first, then what ended last; the rows that run are live."""
+    active = _listed(Filters(statuses=ACTIVE), size=RECENT)
+    ended = _listed(Filters(statuses=("completed", "failed", "cancelled")), size=RECENT)
+    rows = [*active, *ended][: max(RECENT, len(active))]
+    first_visit = not any(row.owner_id == person().id for row in rows)
+    best = [] if first_visit else _best()
     return render_template(
         "home/page.html",
-        rows=[ctx_row(row, now, catalogue()) for row in found.rows],
+        rows=_lines(rows),
+        best=_lines(best),
         heads=ctx_plain_heads(),
-        more=found.older is not None,
+        more=len(active) + len(ended) > len(rows) or len(ended) == RECENT,
         first_visit=first_visit,
-        sample=sample,
+        sample=next(iter(_listed(Filters(sources=("sample",), statuses=("completed",)), size=1)), None)
+        if first_visit
+        else None,
         inventory=bar_store().inventory(),
+        state=_state(),
+        enough_trades=ENOUGH_TRADES,
     )
 
 
-def _sample() -> Backtest | None:
-    """The finished sample, which belongs to nobody and is there for everybody."""
-    filters = Filters(sources=("sample",), statuses=("completed",))
-    return next(iter(backtests.list_page(db.session(), size=1, filters=filters).rows), None)
+@blueprint.get("/home/state")
+def state() -> str:
+    """Queue and workers, which ask again every few seconds."""
+    return render_template("home/_state.html", state=_state())
+
+
+@blueprint.get("/home/stored")
+def stored() -> str:
+    """How much is stored and when it was backed up: fetched after the page, because counting takes a moment."""
+    last = jobs.listed(db.session(), kinds=BACKUPS, limit=5)
+    return render_template(
+        "home/_stored.html",
+        total=_total(),
+        bars=ctx_bars(bar_store().inventory()),
+        backup=ctx_backup(last, datetime.now(UTC)),
+    )
+
+
+def _listed(filters: Filters, *, size: int, sort: str = backtest_list.NEWEST) -> Sequence[Listed]:
+    found = backtest_list.list_page(db.session(), owner_id=person().sees_owner, size=size, filters=filters, sort=sort)
+    return found.rows
+
+
+def _best() -> Sequence[Listed]:
+    """The best of the week by Sharpe ratio, of those that traded at all."""
+    filters = Filters(
+        statuses=("completed",),
+        submitted_from=datetime.now(UTC) - WEEK,
+        metrics={"trade_count": (ENOUGH_TRADES, None), "sharpe": (None, None)},
+    )
+    return [row for row in _listed(filters, size=BEST, sort="-sharpe") if row.sharpe is not None]
+
+
+def _lines(rows: Sequence[Listed]) -> list[Any]:
+    return list(ctx_rows(rows, DEFAULT_COLUMNS))
+
+
+def _state() -> State:
+    now = datetime.now(UTC)
+    return ctx_state(backtests.counts(db.session()), processes.alive(db.session(), now), now)
+
+
+def _total() -> stats.Share:
+    """Counted once a minute: with a million results it is a scan of all rows."""
+    kept: tuple[float, stats.Share] | None = current_app.extensions.get("stored_in_all")
+    if kept is None or time.monotonic() - kept[0] > COUNTED_EVERY:
+        kept = (time.monotonic(), stats.stored_in_all(db.engine))
+        current_app.extensions["stored_in_all"] = kept
+    return kept[1]
