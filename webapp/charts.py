@@ -87,6 +87,7 @@ def equity_columns(settings: Settings, store: BarStore, backtest: Backtest) -> t
 
 def bars_of(settings: Settings, store: BarStore, symbol: str, timeframe: str) -> BarTable:
     """All stored bars of a symbol; raises NoBars and BarsDamaged."""
+
     def load() -> tuple[Times, Columns]:
         bars = store.read(symbol, timeframe)
         return bars.timestamp, {name: getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
