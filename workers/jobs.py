@@ -35,6 +35,8 @@ KINDS: Mapping[str, str] = {
     "rehearse_backup": "workers.take_backup:rehearse_backup",
     "verify_backup": "workers.take_backup:verify_backup",
     "run_schedule": "workers.run_schedules:run_schedule",
+    "cleanup_results": "workers.clean_up:clean_up_results",
+    "undelete_results": "workers.clean_up:undelete_results",
 }
 """The function of each kind, loaded when the first job of it is run."""
 
