@@ -13,12 +13,14 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
 from storage_core.errors import AccountNotFound, BacktestNotFound, BadCursor, ResultDamaged, ResultMissing
+from storage_core.object_errors import ObjectError
 from webapp.htmx import is_htmx
 from webapp.problems import KINDS, problem, usual_code
 from workers.errors import BrokerDown
 
 MACHINE_PATHS = ("/api/", "/charts/")
 PAGE_OF_THE_API = "/api/docs"
+RETRY_SECONDS = "15"
 
 SENTENCES: Mapping[int, str] = {
     400: "The request could not be understood.",
@@ -43,6 +45,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(BadCursor, lambda error: answer(400, str(error), "bad_cursor"))
     app.register_error_handler(ResultMissing, _on_missing)
     app.register_error_handler(ResultDamaged, _on_damaged)
+    app.register_error_handler(ObjectError, _on_object_store)
     app.register_error_handler(OperationalError, _on_database)
     app.register_error_handler(BrokerDown, _on_broker)
 
@@ -110,6 +113,16 @@ def _on_damaged(error: ResultDamaged) -> Response:
 def _on_broker(error: BrokerDown) -> Response:
     current_app.logger.error("queue: %s", error)
     return answer(503, _("The queue server does not answer right now. Try again in a moment."))
+
+
+def _on_object_store(error: ObjectError) -> Response:
+    """Where results are kept does not answer: again later; or it refuses us: somebody has to set it up."""
+    current_app.logger.error("object store: %s", error)
+    if error.permanent:
+        return answer(500, _("The store of the results refuses to give them. It has been written to the log."))
+    response = answer(503, _("The store of the results does not answer right now. Try again."), "store_unavailable")
+    response.headers["Retry-After"] = RETRY_SECONDS
+    return response
 
 
 def _on_database(error: OperationalError) -> Response:

@@ -44,6 +44,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "rate_limited": Kind(429, "Too many requests"),
     "internal": Kind(500, "Something went wrong on our side"),
     "result_damaged": Kind(500, "The stored result cannot be read"),
+    "store_unavailable": Kind(503, "The store of the results does not answer right now"),
     "unavailable": Kind(503, "The database does not answer right now"),
 }
 
