@@ -27,8 +27,6 @@ def three(engine, settings, users):
     ]
 
 
-
-
 def change(engine, task_id, **values):
     with session_scope(engine) as session:
         row = session.get(Backtest, uuid.UUID(task_id))
