@@ -14,7 +14,16 @@ from tests.storage_core.examples import METADATA, METRICS, tables
 processes = get_context("forkserver")
 # Imported once, for all the processes: pyarrow looks for pandas at the first table, and each process for pytest.
 processes.set_forkserver_preload(
-    [__name__, "storage_core.result_files", "psycopg", "pandas", "pytest", "boto3", "storage_core.object_s3_errors"]
+    [
+        __name__,
+        "tests.storage_core.crashing_backups",
+        "storage_core.result_files",
+        "psycopg",
+        "pandas",
+        "pytest",
+        "boto3",
+        "storage_core.object_s3_errors",
+    ]
 )
 
 
