@@ -1,7 +1,9 @@
 """The application on a SQLite file of its own, and people who use it."""
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +13,14 @@ from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
-from storage_core.accounts import set_password
+from storage_core.accounts import create_user, set_password
 from storage_core.bar_store import BarStore
-from storage_core.db import session_scope
+from storage_core.db import make_engine, session_scope
 from storage_core.models import User
 from storage_core.settings import Settings
 from tests.webapp import results
 from tests.webapp.page import Page, read
+from tests.webapp.things import ROLES, Things
 from webapp import create_app
 from webapp.extensions import db, limiter
 
@@ -159,3 +162,47 @@ def completed(engine: Engine, settings: Settings, users: dict[str, int]) -> Call
         return f"/backtests/{results.complete(engine, settings, **changes)}"
 
     return make
+
+
+# One application for tests that only ask it, again and again: a module's own.
+
+
+@pytest.fixture(scope="module")
+def shared_settings(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """One database for the whole table."""
+    folder = tmp_path_factory.mktemp("access")
+    shutil.copyfile(sqlite_template, folder / "db.sqlite3")
+    secret = "only for tests, not a secret"
+    return Settings(data_dir=folder, database_url=f"sqlite:///{folder}/db.sqlite3", secret_key=secret)
+
+
+@pytest.fixture(scope="module")
+def shared_engine(shared_settings: Settings) -> Iterator[Engine]:
+    engine = make_engine(shared_settings.database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def shared_app(shared_settings: Settings, compiled_templates: FileSystemBytecodeCache) -> Iterator[Flask]:
+    app = create_app(shared_settings)
+    app.testing = True
+    app.jinja_env.bytecode_cache = compiled_templates
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+    if "broker" in app.extensions:
+        app.extensions["broker"].close()
+
+
+@pytest.fixture(scope="module")
+def ids(shared_engine: Engine) -> dict[str, int]:
+    """The people of the table."""
+    with session_scope(shared_engine) as session:
+        rows = [create_user(session, name=name, role=role) for name, role in ROLES.items()]
+        return {row.name: row.id for row in rows}
+
+
+@pytest.fixture(scope="module")
+def things(shared_engine: Engine, shared_settings: Settings) -> Things:
+    return Things(shared_engine, shared_settings)
