@@ -23,6 +23,7 @@ PAGES: Final = (
     "operations",
     "operations_alerts",
     "operations_audit",
+    "operations_storage",
     "operations_backups",
     "presets",
     "report",
