@@ -89,6 +89,6 @@ def address_of(app: Flask, rule: str, line: Line, identity: object) -> str:
         elif line.of:
             values[name] = identity
         else:
-            values[name] = UUID(int=7) if name == "task_id" else 7
+            values[name] = UUID(int=7) if name in ("task_id", "job_id") else 7
     path = app.url_map.bind("localhost").build(found.endpoint, values)
     return f"{path}?{line.query.replace('{id}', str(identity))}" if line.query else path
