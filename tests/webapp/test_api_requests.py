@@ -2,11 +2,12 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import update
 
+from storage_core.bar_store import BarStore
 from storage_core.db import session_scope
 from storage_core.models import Backtest
 from tests.webapp import results
@@ -193,6 +194,57 @@ def test_notes_tags_and_pins(tom, engine, settings, users):
     refused = tom("DELETE", address)
     assert (refused.status_code, refused.json["code"]) == (409, "not_deletable")
     assert "is pinned" in refused.json["detail"]
+
+
+def test_symbols_are_switched_off_and_on(tom, engine, settings, users):
+    store = BarStore(settings.bars_dir)
+    for seed, symbol in enumerate(("KRW-BTC", "KRW-ETH")):
+        store.merge(symbol, "1h", results.bars(500, seed=seed))
+    both = {"owner_id": users["tom"], "symbols": ["KRW-BTC", "KRW-ETH"], "params": {"fast": 5, "slow": 20}}
+    address = f"/backtests/{results.computed(engine, settings, **both)}"
+    alone = f"/backtests/{results.computed(engine, settings, **{**both, 'symbols': ['KRW-ETH']})}"
+    before = tom("GET", address).json
+    changed = tom("PATCH", address, {"symbols": {"KRW-BTC": False}}).json
+    active = changed["metadata"].pop("active_symbols")
+    assert active["symbols"] == ["KRW-ETH"]
+    expected = tom("GET", alone).json["metadata"]["metrics"]
+    assert active["metrics"]["sharpe"] == pytest.approx(expected["sharpe"], rel=1e-9)
+    assert active["metrics"]["trade_count"] == expected["trade_count"]
+    assert changed["metadata"] == before["metadata"]
+    assert changed["sharpe"] == before["sharpe"]
+    equity = tom("GET", f"{address}/equity?size=1").json["equity"]
+    assert equity == tom("GET", f"{alone}/equity?size=1").json["equity"]
+    assert "active_symbols" not in tom("PATCH", address, {"symbols": {"KRW-BTC": True}}).json["metadata"]
+    for body, field in (
+        ({"symbols": {"KRW-BTC": False, "KRW-ETH": False}}, "symbols"),
+        ({"symbols": {"KRW-XRP": False}}, "symbols"),
+        ({"symbols": {"KRW-BTC": "no"}}, "symbols.KRW-BTC"),
+        ({"symbols": ["KRW-BTC"]}, "symbols"),
+    ):
+        answer = tom("PATCH", address, body)
+        assert (answer.status_code, answer.json["code"]) == (422, "invalid_request"), body
+        assert [error["field"] for error in answer.json["errors"]] == [field], body
+    assert tom("PATCH", alone, {"symbols": {"KRW-ETH": True}}).status_code == 422
+    waiting = results.queue(engine, owner_id=users["tom"])
+    assert tom("PATCH", f"/backtests/{waiting}", {"symbols": {"KRW-BTC": False}}).json["code"] == "not_completed"
+
+
+def test_a_shared_backtest_is_read_by_others_and_changed_by_its_owner(tom, engine, settings, users):
+    address = f"/backtests/{results.complete(engine, settings, owner_id=users['ada'])}"
+    assert tom("GET", address).status_code == 404
+    with session_scope(engine) as session:
+        session.get(Backtest, UUID(address[-36:])).shared = True
+    assert tom("GET", address).json["shared"] is True
+    assert tom("GET", f"{address}/trades").status_code == 200
+    assert tom("PATCH", address, {"note": "mine?"}).status_code == 403
+    assert tom("DELETE", address).status_code == 403
+    mine = f"/backtests/{results.complete(engine, settings, owner_id=users['tom'])}"
+    for shared in (True, False):
+        assert tom("PATCH", mine, {"shared": shared}).json["shared"] is shared
+    running = results.queue(engine, owner_id=users["ada"])
+    with session_scope(engine) as session:
+        session.get(Backtest, running).shared = True
+    assert tom("POST", f"/backtests/{running}/cancel").status_code == 403
 
 
 def test_delete_and_restore(tom, engine, settings, users):

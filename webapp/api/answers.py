@@ -80,6 +80,7 @@ class Summary(Status, create_model("Metrics", **{name: _metric(name) for name in
     note: str
     tags: list[str]
     pinned: bool
+    shared: bool = Field(description="Whether everybody may read it who may log in.")
     deleted_at: datetime | None
 
 

@@ -14,7 +14,7 @@ from webapp.api.repeating import repeatable, reserved_id
 from webapp.api.requests import BacktestPath, Changes, ListQuery, Nothing
 from webapp.api.submit import accepted
 from webapp.audit import audit
-from webapp.extensions import db
+from webapp.extensions import bar_store, db, settings
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
 from webapp.problems import problem
@@ -101,21 +101,56 @@ def verify_backtest(path: BacktestPath, query: Nothing) -> Response:
 
 
 @blueprint.patch(
-    "/backtests/<uuid:task_id>", tags=[BACKTESTS], responses=answers({200: Detail}, 400, 404, 413, 415, 422)
+    "/backtests/<uuid:task_id>", tags=[BACKTESTS], responses=answers({200: Detail}, 400, 404, 409, 413, 415, 422)
 )
 def change_backtest(path: BacktestPath, query: Nothing, body: Changes) -> Response:
-    """Note, tag or pin a backtest."""
+    """Note, tag, pin or share a backtest, or switch some of its symbols off."""
     need_trader()
-    _own(visible_backtest(path.task_id))
+    backtest = visible_backtest(path.task_id)
+    _own(backtest)
     given = {name: getattr(body, name) for name in body.model_fields_set}
+    shared, symbols = given.pop("shared", None), given.pop("symbols", None)
+    if symbols is not None and (refused := _unswitchable(backtest, symbols)) is not None:
+        return refused
     try:
         row = backtest_keeping.annotate(db.session(), path.task_id, **given)
+        if shared is not None and shared != row.shared:
+            backtest_keeping.share(db.session(), path.task_id, shared=shared)
+            audit("backtest.shared" if shared else "backtest.unshared", path.task_id)
+        if symbols is not None:
+            _switch(backtest, symbols)
     except BadFilter as error:
         db.session.rollback()
-        one = {"field": error.field, "message": f"{error}", "allowed": error.allowed}
-        return problem("invalid_request", f"{error}", errors=[one])
+        return _bad_field(error)
     db.session.commit()
     return to_json(Detail.of(row))
+
+
+def _unswitchable(backtest: Backtest, symbols: dict[str, bool]) -> Response | None:
+    """Why symbols of this backtest cannot be switched so, if they cannot."""
+    from webapp.symbol_figures import can_choose
+
+    if backtest.status != "completed":
+        return problem("not_completed", f"The backtest is {backtest.status}: it has no result.", was=backtest.status)
+    allowed = ", ".join(backtest.symbols)
+    if unknown := sorted(symbols.keys() - set(backtest.symbols)):
+        return _bad_field(BadFilter("symbols", ", ".join(unknown), f"some of {allowed}"))
+    if not can_choose(backtest):
+        return _bad_field(BadFilter("symbols", allowed, "only a result of several symbols, run by this product"))
+    return None
+
+
+def _switch(backtest: Backtest, symbols: dict[str, bool]) -> None:
+    from webapp.symbol_figures import changed_symbols, figures_of
+
+    chosen = changed_symbols(backtest, symbols)
+    figures = figures_of(settings(), bar_store(), backtest, chosen) if chosen else {}
+    backtest_keeping.choose_symbols(db.session(), backtest.task_id, chosen, figures)
+
+
+def _bad_field(error: BadFilter) -> Response:
+    one = {"field": error.field, "message": f"{error}", "allowed": error.allowed}
+    return problem("invalid_request", f"{error}", errors=[one])
 
 
 @blueprint.delete("/backtests/<uuid:task_id>", tags=[BACKTESTS], responses=answers({200: Deleted}, 404, 409, 422))

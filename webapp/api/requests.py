@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
-from engine.spec import SPEC_FIELDS, TIMEFRAMES, ParamSpec
+from engine.spec import MAX_SYMBOLS, SPEC_FIELDS, TIMEFRAMES, ParamSpec
 from storage_core.backtest_filters import Filters
 from storage_core.backtest_keeping import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS
 from storage_core.backtest_list import LARGEST_PAGE, NEWEST, SORTS
@@ -172,6 +172,13 @@ class Changes(Body):
         Field(max_length=MOST_TAGS),
     ] = UNSET
     pinned: bool = UNSET
+    shared: bool = Field(UNSET, description="Whether everybody may read it who may log in.")
+    symbols: dict[Symbol, bool] = Field(
+        UNSET,
+        max_length=MAX_SYMBOLS,
+        description="Switch symbols on or off: `metadata.active_symbols` then has the metrics of those that count. "
+        "What was computed stays in `metadata.metrics` and in the fields beside it.",
+    )
 
 
 def param_schema(param: ParamSpec) -> dict[str, Any]:

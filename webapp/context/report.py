@@ -29,6 +29,7 @@ POINTS: Final = 900
 WIDTH: Final = 1000
 TALL: Final = 320
 LOW: Final = 150
+LEFT: Final = 58
 
 
 class Report(TypedDict):
@@ -71,7 +72,7 @@ def ctx_equity(times: Times, columns: Columns, zone: str) -> list[Plot]:
     if len(times) < 2:
         return []
     kept = sampling.shared_indices(list(columns.values()), POINTS)
-    along = plots.x_scale(float(times[0]), float(times[-1]), width=WIDTH)
+    along = plots.x_scale(float(times[0]), float(times[-1]), width=WIDTH, left=LEFT)
     across = [along(float(stamp)) for stamp in times[kept].tolist()]
     x_ticks = [Tick(along(at), text) for at, text in time_ticks(int(times[0]), int(times[-1]), zone)]
     shown = {name: column[kept].tolist() for name, column in columns.items()}
@@ -84,14 +85,14 @@ def ctx_equity(times: Times, columns: Columns, zone: str) -> list[Plot]:
         paths.append(Path(plots.line(held), "muted", _("buy and hold")))
     line = list(zip(across, map(up, shown["equity"]), strict=True))
     paths.append(Path(plots.line(line), "accent", _("equity"), plots.area(line, TALL - plots.BOTTOM)))
-    equity = Plot(title=_("Equity"), width=WIDTH, height=TALL, paths=paths, x_ticks=x_ticks,
-                  y_ticks=plots.ticks(up, steps, compact))  # fmt: skip
+    equity = Plot(title=_("Equity"), width=WIDTH, left=LEFT, height=TALL, paths=paths, x_ticks=x_ticks,
+                  y_ticks=plots.ticks(up, steps, lambda value: compact(value).replace(".00", "")))  # fmt: skip
     drops = plots.round_steps(min(-0.01, *shown["drawdown"]), 0.0, 3)
     down = plots.y_scale(drops, height=LOW)
     fall = list(zip(across, map(down, shown["drawdown"]), strict=True))
     drawn = [Path(plots.line(fall), "loss", _("drawdown"), plots.area(fall, down(0.0)))]
     words = plots.ticks(down, drops, lambda value: f"{number(value, 0 if drops[1] - drops[0] >= 1 else 1)}%")
-    below = Plot(title=_("Drawdown"), width=WIDTH, height=LOW, paths=drawn, x_ticks=x_ticks, y_ticks=words)
+    below = Plot(title=_("Drawdown"), width=WIDTH, left=LEFT, height=LOW, paths=drawn, x_ticks=x_ticks, y_ticks=words)
     return [equity, below]
 
 
