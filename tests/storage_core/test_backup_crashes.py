@@ -38,13 +38,13 @@ from tests.storage_core.installation import (
     SQLITE,
     all_bytes,
     all_rows,
+    client_programs,
     empty_database,
     filled,
-    postgres_programs,
 )
 from tests.storage_core.sound import saved, sound_tables
 
-__all__ = ["empty_database", "postgres_programs"]
+__all__ = ["client_programs", "empty_database"]
 
 
 @SQLITE

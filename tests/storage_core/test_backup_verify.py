@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from storage_core import backup, backup_lock, backtest_keeping
+from storage_core import backtest_keeping, backup, backup_lock
 from storage_core.backup_errors import BackupDamaged, BackupRunning, NoSuchBackup
 from storage_core.backup_manifest import Manifest
 from storage_core.backup_prune import keep, prune
@@ -213,9 +213,8 @@ def test_a_list_that_cannot_be_read_stops_the_prune_before_anything_is_removed(
 def test_only_one_backup_or_prune_at_a_time(
     engine: Engine, settings: Settings, work: Callable[[Engine, Settings], object]
 ) -> None:
-    with backup_lock.only_one(engine, settings):
-        with pytest.raises(BackupRunning, match="another backup is running"):
-            work(engine, settings)
+    with backup_lock.only_one(engine, settings), pytest.raises(BackupRunning, match="another backup is running"):
+        work(engine, settings)
     work(engine, settings)
 
 
