@@ -33,6 +33,7 @@
     last = box;
     count();
   });
+  document.addEventListener("click", (event) => event.target.closest("[data-close]")?.parentElement.remove());
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.target.closest("details[open]")) return;
     for (const box of boxes()) box.checked = false;
@@ -51,8 +52,8 @@
     if (event.detail.target.querySelector?.("[data-focus-on-swap]")) return;
     const list = document.getElementById("list");
     const next = list.querySelector("details.menu[open] [aria-invalid], details.menu[open] .field-error")
-      || document.getElementById(returnTo);
-    if (next?.closest("[id]")) next.focus();
+      || list.querySelector("[data-close]") || document.getElementById(returnTo);
+    next?.focus({ preventScroll: true });
   });
   count();
 })();

@@ -13,7 +13,7 @@ from engine.spec import TIMEFRAMES
 from storage_core.backtest_list import SORTS
 from storage_core.models import STATUSES
 from storage_core.models.backtest import METRIC_COLUMNS, SOURCES
-from webapp.context.columns import COLUMNS, DEFAULT_COLUMNS, SHORT, SOURCE_WORDS, STATE, Column, chosen
+from webapp.context.columns import COLUMNS, SHORT, SOURCE_WORDS, STATE, Column, chosen
 from webapp.list_query import RECENT, Asked
 
 SHOWN: Final = 2
@@ -84,9 +84,9 @@ def ctx_heads(asked: Asked) -> list[Head]:
     return [_head(column, asked) for column in (*before, *(results or (STATE,)), *after)]
 
 
-def ctx_plain_heads() -> list[dict[str, str]]:
-    """The usual headers, for pages that show a few rows in a given order."""
-    before, results, after = chosen(DEFAULT_COLUMNS)
+def ctx_plain_heads(columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The headers of these columns, for pages that show a few rows in a given order."""
+    before, results, after = chosen(columns)
     return [{"label": str(column.label), "css": column.css} for column in (*before, *results, *after)]
 
 

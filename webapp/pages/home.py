@@ -12,7 +12,6 @@ from flask import Blueprint, current_app, render_template
 from storage_core import backtest_list, backtests, jobs, processes, stats
 from storage_core.backtest_filters import Filters
 from storage_core.backtest_list import Listed
-from webapp.context.columns import DEFAULT_COLUMNS
 from webapp.context.home import State, ctx_backup, ctx_bars, ctx_state
 from webapp.context.listing import ctx_plain_heads
 from webapp.context.rows import ACTIVE
@@ -23,6 +22,7 @@ from webapp.pages.backtests import ctx_rows
 blueprint = Blueprint("home", __name__)
 
 RECENT: Final = 10
+SHOWN: Final = ("total_return_pct", "sharpe", "max_drawdown_pct", "trade_count", "equity", "created_at")
 BEST: Final = 5
 WEEK: Final = timedelta(days=7)
 ENOUGH_TRADES: Final = 5
@@ -43,7 +43,7 @@ def page() -> str:
         "home/page.html",
         rows=_lines(rows),
         best=_lines(best),
-        heads=ctx_plain_heads(),
+        heads=ctx_plain_heads(SHOWN),
         more=len(active) + len(ended) > len(rows) or len(ended) == RECENT,
         first_visit=first_visit,
         sample=next(iter(_listed(Filters(sources=("sample",), statuses=("completed",)), size=1)), None)
@@ -89,7 +89,7 @@ def _best() -> Sequence[Listed]:
 
 
 def _lines(rows: Sequence[Listed]) -> list[Any]:
-    return list(ctx_rows(rows, DEFAULT_COLUMNS))
+    return list(ctx_rows(rows, SHOWN))
 
 
 def _state() -> State:
