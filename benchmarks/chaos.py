@@ -1,7 +1,8 @@
-"""Backtests while workers are killed -9 and the queue server and the database restart: each ends once, in truth."""
+"""Backtests while workers are killed or frozen and queue server and database restart: each ends once, in truth."""
 
 import argparse
 import random
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ from sqlalchemy import text
 from benchmarks.lab import Lab, Postgres, laboratory
 from benchmarks.report import Report
 from storage_core.reconcile import reconcile
+from workers.clock import SILENT_FOR
 
 WORKERS = ("worker-1", "worker-2")
+CLOCKS = ("clock-1", "clock-2")
 SLOW = """
 import time
 from engine.signals import long_only
@@ -36,26 +39,41 @@ class Monkey:
     random: random.Random
     postgres: Postgres | None
     done: dict[str, int] = field(default_factory=dict)
+    frozen: dict[str, float] = field(default_factory=dict)
 
     def bite(self) -> None:
         """One bad event, chosen at random."""
         name, act = self.random.choices(
             [
                 ("worker killed -9", self.kill_worker),
+                ("worker frozen and back", self.freeze_worker),
                 ("queue server killed -9", self.restart_broker),
                 ("queue server emptied", self.empty_broker),
                 ("clock killed -9", self.kill_clock),
                 ("database restarted", self.restart_database),
             ],
-            weights=[6, 2, 2, 1, 2 if self.postgres else 0],
+            weights=[5, 2, 2, 2, 1, 2 if self.postgres else 0],
         )[0]
         act()
         self.done[name] = self.done.get(name, 0) + 1
 
     def kill_worker(self) -> None:
         name = self.random.choice(WORKERS)
+        self.frozen.pop(name, None)
         self.lab.kill(name)
         self.lab.start(name)
+
+    def freeze_worker(self) -> None:
+        """Stop the world for a worker until its backtest has been given to another, and then let it go on."""
+        name = self.random.choice(WORKERS)
+        self.lab.signal(name, signal.SIGSTOP)
+        self.frozen.setdefault(name, time.monotonic() + SILENT_FOR.total_seconds() + self.random.uniform(3, 8))
+
+    def thaw(self, *, at_once: bool = False) -> None:
+        """Let those go on whose time has come."""
+        for name in [name for name, until in self.frozen.items() if at_once or time.monotonic() > until]:
+            del self.frozen[name]
+            self.lab.signal(name, signal.SIGCONT)
 
     def restart_broker(self) -> None:
         self.lab.kill("valkey")
@@ -66,8 +84,9 @@ class Monkey:
         self.lab.broker.client.flushall()
 
     def kill_clock(self) -> None:
-        self.lab.kill("clock")
-        self.lab.start("clock")
+        name = self.random.choice(CLOCKS)
+        self.lab.kill(name)
+        self.lab.start(name)
 
     def restart_database(self) -> None:
         if self.postgres:
@@ -77,7 +96,7 @@ class Monkey:
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./dev bench chaos", description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--backtests", type=int, default=200)
+    parser.add_argument("--backtests", type=int, default=150)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="postgresql")
     parser.add_argument("--seed", type=int, default=None, help="repeat the same bad events")
     options = parser.parse_args(argv)
@@ -85,7 +104,7 @@ def main(argv: list[str]) -> int:
     report = Report(f"chaos, {options.database}, seed {seed}")
     with laboratory(postgres=options.database == "postgresql", strategy=SLOW) as lab:
         lab.make_bars(10_000)
-        for name in ("valkey", "clock", *WORKERS):
+        for name in ("valkey", *CLOCKS, *WORKERS):
             lab.start(name)
         lab.wait_for_workers(list(WORKERS))
         monkey = Monkey(lab, random.Random(seed), lab.postgres)  # noqa: S311  not a secret
@@ -109,9 +128,11 @@ def torment(monkey: Monkey, count: int) -> tuple[float, float]:
         if submitted < count and lab.submit(submitted, strategy="slow"):
             submitted += 1
         time.sleep(monkey.random.uniform(0, 0.3))
+        monkey.thaw()
         if time.monotonic() > next_bite:
             monkey.bite()
             next_bite = time.monotonic() + monkey.random.uniform(0.5, 5)
+    monkey.thaw(at_once=True)
     last_bite = time.monotonic()
     while unfinished(lab):
         time.sleep(0.1)

@@ -54,7 +54,7 @@ class Lab:
         self.log = (folder / "log.txt").open("ab")
 
     def start(self, name: str) -> None:
-        """Start "valkey", "clock" or a worker; a process of that name that still lives is left alone."""
+        """Start "valkey", a clock or a worker; a process of that name that still lives is left alone."""
         if name in self.processes and self.processes[name].poll() is None:
             return
         self.processes[name] = subprocess.Popen(
@@ -66,7 +66,7 @@ class Lab:
     def _argv(self, name: str) -> list[str]:
         if name == "valkey":
             return valkey_argv(socket=self.settings.socket_path, folder=self.settings.data_dir / "valkey")
-        if name == "clock":
+        if name.startswith("clock"):
             return [sys.executable, "-m", "workers.clock"]
         dramatiq = [sys.executable, "-m", "dramatiq", "workers.boot:boot", "--threads", "1", "--processes", "1"]
         return [*dramatiq, "--skip-logging", "--worker-shutdown-timeout", "10000"]
@@ -77,6 +77,11 @@ class Lab:
         if process.poll() is None:
             os.killpg(process.pid, 9)
         process.wait()
+
+    def signal(self, name: str, signum: int) -> None:
+        """Send a signal to the process and to all that it started."""
+        if self.processes[name].poll() is None:
+            os.killpg(self.processes[name].pid, signum)
 
     def wait_for_workers(self, names: list[str], *, seconds: float = 120) -> None:
         """Return when each worker has said in the log that it is ready."""
