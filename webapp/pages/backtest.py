@@ -19,6 +19,7 @@ from webapp.catalog import catalogue
 from webapp.context.backtest import ctx_head, ctx_life
 from webapp.context.rows import ACTIVE
 from webapp.extensions import bar_store, db, settings
+from webapp.filters import zone_name
 from webapp.htmx import go_to, is_htmx, replacing, vary
 from webapp.localtime import to_chart
 from webapp.login import need_trader, person
@@ -58,6 +59,23 @@ def chart(task_id: UUID) -> AnyResponse:
 def trades(task_id: UUID) -> AnyResponse:
     """Every trade, a page at a time."""
     return _show(visible_backtest(task_id), "trades")
+
+
+@blueprint.get("/trades.csv")
+def trades_csv(task_id: UUID) -> Response:
+    """The trades that the filters of the tab leave, all of them, in that order."""
+    from webapp import trades
+    from webapp.context.trades import read_wanted
+
+    backtest = visible_backtest(task_id)
+    if backtest.status != "completed":
+        abort(404, _("This backtest has no result: it is %(status)s.", status=backtest.status))
+    wanted, problems = read_wanted(request.args, backtest.symbols, trades.exit_reasons(settings(), backtest))
+    if problems:
+        abort(400, " ".join(problems))
+    response = Response(trades.csv_lines(settings(), backtest, wanted), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="trades-{task_id}.csv"'
+    return response
 
 
 @blueprint.get("/analysis")
@@ -189,9 +207,20 @@ def _chart(backtest: Backtest) -> dict[str, Any]:
 
 def _trades(backtest: Backtest) -> dict[str, Any]:
     from webapp import trades
+    from webapp.context.trades import ctx_choices, ctx_trade_heads, query_of, read_wanted
 
-    wanted = request.args.get("page", default=1, type=int)
-    return {"trades": trades.read_trades(settings(), backtest, page=wanted)}
+    reasons = trades.exit_reasons(settings(), backtest)
+    wanted, problems = read_wanted(request.args, backtest.symbols, reasons)
+    number = request.args.get("page", default=1, type=int)
+    zone = zone_name(person().timezone)
+    several, quote = len(backtest.symbols) > 1, head_of(backtest)["currency"]
+    return {
+        "trades": trades.read_trades(settings(), backtest, wanted, page=number),
+        "problems": problems,
+        "query": query_of(wanted),
+        "choices": ctx_choices(wanted, backtest.symbols, reasons),
+        "heads": ctx_trade_heads(wanted, several=several, currency=quote, zone=zone),
+    }
 
 
 def _analysis(backtest: Backtest) -> dict[str, Any]:
