@@ -53,9 +53,14 @@ def ctx_alert(alert: Alert, channels: Sequence[Channel], now: datetime) -> Alert
     }
 
 
+def reason(failing: Alert) -> str:
+    """Why a channel takes no messages, without its name."""
+    return str(failing.detail.get("why") or failing.message)
+
+
 def ctx_channels(channels: Sequence[Channel], open_alerts: Sequence[Alert]) -> list[ChannelLine]:
     """The channels, each with what is wrong with it."""
-    failing: Mapping[str, str] = {alert.key: alert.message for alert in open_alerts if alert.kind == "channel"}
+    failing: Mapping[str, str] = {one.key: reason(one) for one in open_alerts if one.kind == "channel"}
     return [{"name": channel.name, "error": failing.get(key_of(channel), "")} for channel in channels]
 
 

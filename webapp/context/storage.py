@@ -16,7 +16,7 @@ from storage_core import modes
 from storage_core.backtest_keeping import UNDO_FOR
 from storage_core.models import Job
 from storage_core.settings import Settings
-from storage_core.stats import Share, Stats
+from storage_core.stats import OLDER, Share, Stats
 from webapp.filters import file_size
 
 ACTIVE: Final = ("queued", "running")
@@ -122,6 +122,13 @@ def ctx_shares(shares: Sequence[Share], stats: Stats) -> list[ShareLine]:
         }
         for one in shares
     ]
+
+
+def ctx_ages(stats: Stats) -> list[ShareLine]:
+    """The groups by age: each has what is older than the group before."""
+    words = {OLDER: _("older")}
+    lines = ctx_shares(stats.by_age, stats)
+    return [{**line, "name": words.get(line["name"], _("up to %(age)s", age=line["name"]))} for line in lines]
 
 
 def ctx_checks(verify: Job | None, reconcile: Job | None) -> list[CheckLine]:

@@ -16,7 +16,7 @@ from storage_core.alert_telling import key_of
 from storage_core.alerts import Problem
 from storage_core.models import Alert
 from webapp.audit import audit
-from webapp.context.alerts import ctx_alert, ctx_channels, ctx_test
+from webapp.context.alerts import ctx_alert, ctx_channels, ctx_test, reason
 from webapp.extensions import db, limiter, settings
 from webapp.htmx import go_to, is_htmx
 from webapp.login import need_admin, need_trader, person
@@ -78,7 +78,7 @@ def _tried(alert: Alert) -> str:
     late = datetime.now(UTC) - alert.first_at > TAKES_TOO_LONG
     known = _channels()
     wrong = alerts.open_alerts(db.session(), kind="channel")
-    failures = {one.key: one.message for one in wrong if one.last_at >= alert.first_at}
+    failures = {one.key: reason(one) for one in wrong if one.last_at >= alert.first_at}
     failing = {channel.id: failures[key_of(channel)] for channel in known if key_of(channel) in failures}
     tried = ctx_test(alert, known, late=late, failing=failing)
     if not tried["waiting"] and alert.resolved_at is None:
