@@ -6,7 +6,7 @@ missed is made up for at once. The id of each job follows from its kind and its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -24,6 +24,8 @@ KINDS = (BACKUP, VERIFY, PRUNE, REHEARSE)
 NIGHTLY, WEEKLY, SUNDAY = time(3), time(4), 6
 PROMISED = {BACKUP: timedelta(hours=26), REHEARSE: timedelta(days=8)}
 """How old the newest success may be."""
+WEEK = timedelta(days=7)
+"""In which a seventh a night reads everything."""
 _NAMESPACE = UUID("3f0f5f3e-5a0b-5f7c-9a52-2b1d3c8e7a10")
 
 
@@ -78,7 +80,7 @@ def overdue(session: Session, now: datetime) -> list[Overdue]:
     A new installation has as long for its first ones.
     """
     began = in_use_since(session)
-    return [] if began is None else [*_late(session, now, began), *_damaged(session)]
+    return [] if began is None else [*_late(session, now, began), *_damaged(session, now)]
 
 
 def in_use_since(session: Session) -> datetime | None:
@@ -98,23 +100,35 @@ def _late(session: Session, now: datetime, began: datetime) -> Iterator[Overdue]
             yield Overdue(kind, f"No {words[kind]} for more than {limit}: {since}.", last)
 
 
-def _damaged(session: Session) -> Iterator[Overdue]:
-    """The newest verify found damage, or the newest backup lacks files."""
-    verified = _newest(session, VERIFY)
-    if verified is not None and verified.outcome.get("damaged"):
-        count = verified.outcome["damaged"]
-        yield Overdue("backup_damaged", f"{count} objects of the backups are damaged or gone.", verified.finished_at)
-    made = _newest(session, BACKUP)
+def _damaged(session: Session, now: datetime) -> Iterator[Overdue]:
+    """A verify found damage, or the newest backup lacks files."""
+    if (found := _damage(session, now)) is not None:
+        count = found.outcome["damaged"]
+        yield Overdue("backup_damaged", f"{count} objects of the backups are damaged or gone.", found.finished_at)
+    made = next(iter(_ended(session, BACKUP, limit=1)), None)
     if made is not None and made.outcome.get("problems"):
         count = made.outcome["problems"]
         message = f"The newest backup lacks {count} files that are damaged or gone in the store of results."
         yield Overdue("backup_incomplete", message, made.finished_at)
 
 
+def _damage(session: Session, now: datetime) -> Job | None:
+    """The newest verify of the week that found some; one that read everything and found none settles it."""
+    for job in _ended(session, VERIFY, limit=100):
+        if job.finished_at is None or job.finished_at < now - WEEK:
+            return None
+        if job.outcome.get("damaged"):
+            return job
+        if job.outcome.get("part") is None:
+            return None
+    return None
+
+
 def _last_success(session: Session, kind: str) -> datetime | None:
     return session.scalar(select(func.max(Job.finished_at)).where(Job.kind == kind, Job.status == "completed"))
 
 
-def _newest(session: Session, kind: str) -> Job | None:
-    ended = select(Job).where(Job.kind == kind, Job.status == "completed")
-    return session.scalar(ended.order_by(Job.created_at.desc()).limit(1))
+def _ended(session: Session, kind: str, *, limit: int) -> Sequence[Job]:
+    """The newest completed jobs of a kind."""
+    query = select(Job).where(Job.kind == kind, Job.status == "completed").order_by(Job.created_at.desc())
+    return session.scalars(query.limit(limit)).all()

@@ -6,7 +6,7 @@ Also: a backup while results are saved, deleted and purged beside it.
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -67,6 +67,29 @@ def test_killed_after_any_step_of_a_backup(engine: Engine, settings: Settings, t
     restore(store, "latest", Target(folder=folder, database_url=f"sqlite:///{folder}/db.sqlite3"))
     assert all_rows(f"sqlite:///{folder}/db.sqlite3") == all_rows(settings.database_url)
     assert all_bytes(replace(settings, data_dir=folder)) == all_bytes(settings)
+
+
+class Stopped(Exception):
+    """Somebody pressed cancel."""
+
+
+@SQLITE
+def test_stopped_at_any_step_no_backup_is_made(engine: Engine, settings: Settings) -> None:
+    filled(engine, settings)
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    def stopper(last: str) -> Callable[[str], None]:
+        return lambda step: stop() if step == last else None
+
+    watchers = [Watcher(on_step=stopper(step)) for step in STEPS[:-1]]
+    for watcher in (*watchers, Watcher(on_progress=stop), Watcher(check=stop)):
+        with pytest.raises(Stopped):
+            backup.create(engine, settings, watcher=watcher)
+        assert backup_store(settings).ids() == []
+        assert not any((settings.data_dir / backup.WORK).iterdir())
+    assert backup.create(engine, settings).problems == ()
 
 
 @SQLITE
