@@ -16,6 +16,7 @@ from tests.s3 import s3_server
 from tests.services import wait_for
 
 SPEC = {"strategy": "sma_cross", "symbols": ["USD-BTC"], "timeframe": "1h"}
+HEALTHY = 'coin_hts_request_seconds_count{method="GET",route="/healthz",status="200"}'
 PERIOD = {"start_date": "2018-03-01", "end_date": "2018-12-31"}
 
 
@@ -71,6 +72,45 @@ def test_workers_that_share_no_disk_run_backtests_which_the_web_reads(deployment
     results = [client.wait(task_id, seconds=120) for task_id in ids]
     assert [result["status"] for result in results] == ["completed"] * len(ids)
     assert all(list(client.trades(task_id)) for task_id in ids)
+
+
+def test_a_request_is_followed_from_the_click_to_the_result_in_the_logs(deployment, client):
+    headers = {"Authorization": f"Bearer {client.token}", "Content-Type": "application/json"}
+    body = json.dumps({**SPEC, **PERIOD, "params": {"fast": 7, "slow": 77}}).encode()
+    asked = urllib.request.Request(
+        f"{deployment.url}/api/v1/backtests/async", body, {**headers, "X-Request-ID": "from-click-to-result"}
+    )
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        assert answer.headers["X-Request-ID"] == "from-click-to-result"
+        task_id = json.load(answer)["task_id"]
+    assert client.wait(task_id, seconds=120)["status"] == "completed"
+
+    def lines(*places):
+        said = [line for place in places for line in deployment.log(place).splitlines() if line.startswith("{")]
+        return [one for one in map(json.loads, said) if one.get("request_id") == "from-click-to-result"]
+
+    (web,) = lines("web")
+    assert (web["process"], web["event"], web["status"]) == ("web", "request", 202)
+    wait_for(lambda: lines("worker", "worker-2"), what="the worker's line")
+    (worker,) = lines("worker", "worker-2")
+    assert (worker["process"], worker["event"], worker["task_id"]) == ("worker", "completed", task_id)
+
+
+def test_figures_are_those_of_all_web_processes_whichever_answers(deployment, client):
+    assert len(psutil.Process(deployment.processes["web"].pid).children()) > 1
+    wait_for(lambda: answers(deployment, "/readyz"), seconds=60, what="readiness")
+    asked = urllib.request.Request(f"{deployment.url}/metrics", headers={"Authorization": f"Bearer {client.token}"})
+
+    def counted():
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            told = [line.rsplit(" ", 1) for line in answer.read().decode().splitlines()]
+        return next((float(value) for name, value in told if name == HEALTHY), 0.0)
+
+    before = counted()
+    for _ in range(40):
+        assert answers(deployment)
+    wait_for(lambda: counted() == before + 40, what="every request being counted")
+    assert [counted() for _ in range(6)] == [before + 40] * 6
 
 
 def test_the_web_restarts_without_a_request_that_fails(deployment, client):
