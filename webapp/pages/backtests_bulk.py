@@ -58,7 +58,7 @@ def undo() -> AnyResponse:
     """Take back what was deleted at the instant `at`, in microseconds since 1970."""
     need_trader()
     at = request.form.get("at", "")
-    if not (at.isascii() and at.isdigit() and int(at) < LATEST):
+    if not (at.isascii() and at.isdigit() and len(at) < 18 and int(at) < LATEST):
         abort(400, "at must be the instant of a deletion.")
     by = person()
     instant = EPOCH + timedelta(microseconds=int(at))
