@@ -49,8 +49,8 @@
     count();
     if (event.detail.target?.id !== "list") return;
     last = null;
-    if (event.detail.target.querySelector?.("[data-focus-on-swap]")) return;
     const list = document.getElementById("list");
+    if (list.querySelector("[data-focus-on-swap]")) return; // app.js has put the focus there
     const next = list.querySelector("details.menu[open] [aria-invalid], details.menu[open] .field-error")
       || list.querySelector("[data-close]") || document.getElementById(returnTo);
     next?.focus({ preventScroll: true });

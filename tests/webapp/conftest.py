@@ -10,7 +10,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Page as Tab
 from sqlalchemy import Engine
+from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 from storage_core.accounts import create_user, set_password
@@ -206,3 +209,34 @@ def ids(shared_engine: Engine) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def things(shared_engine: Engine, shared_settings: Settings) -> Things:
     return Things(shared_engine, shared_settings)
+
+
+@pytest.fixture
+def address(app) -> Iterator[str]:
+    """The application on a port."""
+    app.testing = False
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def page(browser: Chromium, address: str, users) -> Iterator[Tab]:
+    """ada, logged in, whose browser must not complain."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=address, color_scheme="light")
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto("/login")
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{address}/")
+    yield page
+    context.close()
+    assert [text for text in complaints if "status of 422" not in text] == []  # the browser notes each refused form

@@ -1,49 +1,11 @@
 """The pages in a real browser: no complaint in its console, nothing for axe, nothing wider than a phone."""
 
-import threading
-from collections.abc import Iterator
-
-import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import Page, expect
-from werkzeug.serving import make_server
+from playwright.sync_api import expect
 
 from storage_core import backtests
 from storage_core.db import session_scope
 from tests.webapp import results
-from tests.webapp.conftest import PASSWORD
-
-
-@pytest.fixture
-def address(app) -> Iterator[str]:
-    """The application on a port."""
-    app.testing = False
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def page(browser: Chromium, address: str, users) -> Iterator[Page]:
-    """ada, logged in, whose browser must not complain."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=address, color_scheme="light")
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto("/login")
-    page.get_by_label("Name").fill("ada")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{address}/")
-    yield page
-    context.close()
-    assert [text for text in complaints if "status of 422" not in text] == []  # the browser notes each refused form
 
 
 def test_every_page_in_both_themes_and_widths(page, completed, engine, users, bars):
