@@ -14,6 +14,8 @@ from tests.webapp import results
 from tests.webapp.programs import Program, make_token
 from tests.webapp.test_api import SPEC, count
 from webapp.api import reading
+from webapp.api.requests import ListQuery
+from webapp.list_query import FILTERS
 
 
 @pytest.fixture
@@ -121,9 +123,13 @@ def test_filters_and_order(tom, engine, settings, users):
         for task_id, age in ((one, 3), (two, 2), (three, 1)):
             changed = {"created_at": now - timedelta(days=age)}
             session.execute(update(Backtest).where(Backtest.task_id == task_id).values(changed))
+    other = results.queue(engine, owner_id=users["ada"])
+    with session_scope(engine) as session:
+        session.execute(update(Backtest).where(Backtest.task_id == other).values(shared=True, created_at=now))
     tom("PATCH", f"/backtests/{three}", {"note": "Look again", "tags": ["btc", "a b"], "pinned": True})
     then = (now - timedelta(days=1.5)).isoformat().replace("+", "%2B")
-    names = {one: "one", two: "two", three: "three"}
+    names = {one: "one", two: "two", three: "three", other: "other"}
+    tom_id, ada_id = users["tom"], users["ada"]
     for query, expected in (
         ("", ["three", "two", "one"]),
         ("sort=created_at", ["one", "two", "three"]),
@@ -147,10 +153,20 @@ def test_filters_and_order(tom, engine, settings, users):
         ("source=api", []),
         ("timeframe=1h&timeframe=1d", ["three", "two", "one"]),
         ("deleted=true", []),
+        ("shared=true", ["other"]),
+        (f"owner_id={ada_id}", ["other"]),
+        (f"owner_id={tom_id}", ["three", "two", "one"]),
+        ("owner_id=999", []),
     ):
-        answer = tom("GET", f"/backtests?{query}")
+        everybodys = "" if "shared" in query or "owner_id" in query else "&shared=false"
+        answer = tom("GET", f"/backtests?{query}{everybodys}")
         assert answer.status_code == 200, answer.json
         assert [names[type(one)(row["task_id"])] for row in answer.json["backtests"]] == expected, query
+
+
+def test_the_list_takes_every_filter_of_the_page():
+    of_the_page_alone = {"submitted", "owner"}  # "in the last 7 days", and a name; here instants, and its number
+    assert set(FILTERS) - of_the_page_alone <= set(ListQuery.model_fields)
 
 
 def test_link_headers_lead_through_all_pages_and_back(tom, engine, users):

@@ -83,6 +83,8 @@ class _Filters(Strict):
     tag: _named(Text, "With all of these tags.") = []  # type: ignore[valid-type]
     source: _named(Literal[SOURCES], "Submitted in one of these ways.") = []  # type: ignore[valid-type]
     pinned: Boolean = Field(UNSET, description="Only pinned ones, or only those that are not.")
+    shared: Boolean = Field(UNSET, description="Only those that everybody may read, or only the others.")
+    owner_id: Whole = Field(UNSET, ge=0, le=2**31 - 1, description="Submitted by the account of this number.")
     submitted_from: Instant = Field(UNSET, description="Submitted at this instant or later.")
     submitted_to: Instant = Field(UNSET, description="Submitted before this instant.")
     period_from: Day = Field(UNSET, description="Tested from this day on or later.")
@@ -101,6 +103,8 @@ class _Filters(Strict):
             tags=self.tag,
             sources=self.source,
             pinned=self.pinned,
+            shared=self.shared,
+            owner_id=self.owner_id,
             submitted_from=self.submitted_from,
             submitted_to=self.submitted_to,
             period_from=self.period_from,
