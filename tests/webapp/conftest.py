@@ -1,6 +1,7 @@
 """The application on a SQLite file of its own, and people who use it."""
 
 import re
+import threading
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
