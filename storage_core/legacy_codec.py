@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import is_
 from typing import Any
 
 from storage_core.legacy_errors import BadLegacyFile
@@ -41,9 +42,11 @@ def encode(rows: Sequence[Any], fields: Sequence[Field], where: str, *, sort_by:
     note: Note = {"rows": len(rows), **_orders(rows)}
     present = {key: None for order in note["orders"] for key in order}
     columns: Columns = {}
+    given = _transposed(rows, note["orders"])
     for field in fields:
         if field.key in present or (field.required and rows):
-            columns[field.column] = _encode_field(rows, field, where, note)
+            values = given[field.key] if field.key in given else [row.get(field.key) for row in rows]
+            columns[field.column] = _encode_field(rows, values, field, where, note)
     mapped = {field.key for field in fields}
     for key in present:
         if key not in mapped:
@@ -76,18 +79,29 @@ def decode_column(stored: Sequence[Any], note: Note) -> list[Any]:
     return list(_unsorted(stored, note))
 
 
+def _transposed(rows: Sequence[Mapping[str, Any]], orders: Sequence[Sequence[str]]) -> Columns:
+    """The values by key when all rows have the same keys in the same order, as nearly always; else nothing."""
+    if len(orders) != 1:
+        return {}
+    values = zip(*(row.values() for row in rows), strict=True)
+    return dict(zip(orders[0], map(list, values), strict=True))
+
+
 def _orders(rows: Sequence[Mapping[str, Any]]) -> Note:
+    if len(alike := set(map(tuple, rows))) == 1:
+        return {"orders": [list(keys) for keys in alike]}
     numbers: dict[tuple[str, ...], int] = {}
     order = [numbers.setdefault(tuple(row), len(numbers)) for row in rows]
     orders = [list(keys) for keys in numbers]
     return {"orders": orders} if len(orders) <= 1 else {"orders": orders, "order": order}
 
 
-def _encode_field(rows: Sequence[Mapping[str, Any]], field: Field, where: str, note: Note) -> list[Any]:
+def _encode_field(
+    rows: Sequence[Mapping[str, Any]], values: list[Any], field: Field, where: str, note: Note
+) -> list[Any]:
     def at(index: int) -> str:
         return f"{where}[{index}].{field.key}"
 
-    values = [row.get(field.key) for row in rows]
     if field.required and None in values:
         index = values.index(None)
         missing = "is null" if field.key in rows[index] else "is missing"
@@ -96,6 +110,8 @@ def _encode_field(rows: Sequence[Mapping[str, Any]], field: Field, where: str, n
     restored = field.kind.restore(stored, style)
     if style:
         note.setdefault("styles", {})[field.key] = style
+    if all(map(is_, values, restored)) or (values == restored and [*map(type, values)] == [*map(type, restored)]):
+        return stored
     pairs = enumerate(zip(values, restored, strict=True))
     kept = {str(i): was for i, (was, now) in pairs if was is not now and (type(was) is not type(now) or was != now)}
     if kept:

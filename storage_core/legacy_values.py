@@ -104,7 +104,7 @@ def number(value: object, field: str) -> float | None:
 
 
 def _store_floats(values: Sequence[Any], at: At) -> Stored:
-    if all(type(value) is float and math.isfinite(value) for value in values):
+    if set(map(type, values)) <= {float} and all(map(math.isfinite, values)):
         return list(values), ""
     stored = [number(value, at(index)) for index, value in enumerate(values)]
     kinds = {type(value) for value in values if value is not None}

@@ -87,15 +87,16 @@ def stage(
     if tables is None:
         return Staged({**row, **manifest.result_columns(metrics, metadata, {})})
     result_files.check_tables(tables.by_name())
-    manifest.result_columns(metrics, metadata, {})  # says what is wrong before anything is written
+    manifest.check_columns(metrics, metadata)  # says what is wrong before anything is written
     staging = settings.results_dir / IMPORTING / f"{columns['task_id']}.{secrets.token_hex(8)}"
     with disk_problems(staging):
         staging.mkdir(parents=True)
     try:
         compression, sides = settings.parquet_compression, modes.MODES[settings.result_storage_mode]
+        backtest = Backtest(**row)
         written = result_sides.write(
             staging,
-            Backtest(**row),
+            backtest,
             tables.by_name(),
             sides=sides,
             compression=compression,
@@ -104,7 +105,7 @@ def stage(
         row |= manifest.result_columns(metrics, {**metadata, **written.metadata(compression)}, written.files)
         row["parquet_path"] = f"{result_folders.BACKTESTS}/{columns['task_id']}/"
         staged = Staged(row, staging, missing=written.missing)
-        _write_manifest(staged)
+        _write_manifest(staged, backtest)
         staged.bytes = sum(path.stat().st_size for path in staging.iterdir())
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -216,19 +217,19 @@ def _move_in(root: ResultRoot, item: Staged, *, leftovers: bool) -> ResultFolder
         place = root.free_name(item.task_id, 1)
     if place.revision != item.columns["revision"]:
         item.columns |= {"revision": place.revision, "parquet_path": place.parquet_path}
-        _write_manifest(item)
+        _write_manifest(item, Backtest(**item.columns))
     if not root.take_name(item.folder, place, on_step=lambda step: None):
         raise DiskProblem(place.path, "another process took this name, without the lock of the results")
     item.place = place
     return place
 
 
-def _write_manifest(item: Staged) -> None:
+def _write_manifest(item: Staged, row: Backtest) -> None:
     if item.folder is None:
         return
     with disk_problems(item.folder):
         path = item.folder / manifest.MANIFEST
-        path.write_bytes(manifest.dump(Backtest(**item.columns), item.columns))
+        path.write_bytes(manifest.dump(row, item.columns))
         fsync_file(path)
         fsync_dir(item.folder)
 

@@ -86,7 +86,7 @@ def save(
     from storage_core import result_files, result_sides
 
     result_files.check_tables(tables.by_name())
-    manifest.result_columns(metrics, metadata, {})  # says what is wrong before anything is written
+    manifest.check_columns(metrics, metadata)  # says what is wrong before anything is written
     with session_scope(engine) as session:
         if backtests.heartbeat(session, claim) == "lost":
             raise ClaimLost(claim.task_id, claim.attempt)
