@@ -1,8 +1,8 @@
 """The application on a SQLite file of its own, and people who use it."""
 
 import re
-import threading
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
