@@ -1,6 +1,7 @@
 """The processes of the Procfile on PostgreSQL, Valkey and S3, restarted under load as an upgrade does."""
 
 import importlib.util
+import json
 import signal
 import threading
 import time
