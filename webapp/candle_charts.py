@@ -154,3 +154,25 @@ def extent(settings: Settings, backtest: Backtest, symbol: str) -> tuple[datetim
     stamps = curves.micros_of(table["timestamp"])
     first, last = (curves.EPOCH + timedelta(microseconds=int(stamps[end])) for end in (0, -1))
     return first, last
+
+
+def trade_beside(
+    settings: Settings, backtest: Backtest, symbol: str, *, after: datetime | None, before: datetime | None
+) -> tuple[int, int] | None:
+    """Entry and exit (microseconds) of the first trade that begins after, or the last that begins before, an instant.
+
+    A trade that is still open ends where it began.
+    """
+    names = ["timestamp", "exit_timestamp"]
+    table = result_store.read_table(settings, backtest, "symbol_signals", columns=names, symbol=symbol)
+    entered = curves.micros_of(table["timestamp"])
+    left = table["exit_timestamp"].cast("int64").fill_null(-1).to_numpy()
+    order = np.argsort(entered, kind="stable")
+    if after is not None:
+        place = int(np.searchsorted(entered[order], micros(after), side="right"))
+    else:
+        place = int(np.searchsorted(entered[order], micros(before or curves.EPOCH))) - 1
+    if not 0 <= place < len(order):
+        return None
+    row = order[place]
+    return int(entered[row]), max(int(left[row]), int(entered[row]))

@@ -24,13 +24,14 @@ def asked_window() -> Window:
     """`from` and `to` of the request, in the chart's own seconds."""
     from webapp.charts import Window
 
-    start, end = _instant("from"), _instant("to")
+    start, end = asked_instant("from"), asked_instant("to")
     if start is not None and end is not None and start > end:
         abort(400, "from is after to.")
     return Window(start, end, person().timezone)
 
 
-def _instant(name: str) -> datetime | None:
+def asked_instant(name: str) -> datetime | None:
+    """An instant of the request in the chart's own seconds."""
     text = request.args.get(name)
     if not text:
         return None

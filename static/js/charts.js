@@ -1,4 +1,5 @@
 // Draws the elements marked with data-chart. The server cuts and samples; zooming asks it for more detail.
+// Kinds of charts register themselves in Charts.kinds: candles here, equity in charts-equity.js.
 (() => {
   "use strict";
   const WAIT = 180; // ms of rest after a zoom before more detail is fetched
@@ -15,6 +16,7 @@
   };
   const price = (value) =>
     value.toLocaleString("en", { maximumFractionDigits: Math.abs(value) >= 1e5 ? 0 : Math.abs(value) >= 100 ? 2 : 6 });
+  const plain = (value) => value.toLocaleString("en", { maximumSignificantDigits: 4 });
   const signed = (value) => `${value > 0 ? "+" : ""}${value.toFixed(2)}%`;
 
   const colours = () => ({
@@ -132,58 +134,12 @@
     return () => clearTimeout(timer);
   };
 
-  const points = (data, column) => data.t.map((time, index) => ({ time, value: column[index] }));
-
-  const equity = async (box) => {
-    const first = await fetchData(box);
-    if (!first.t.length) return note(box, "This result has no equity curve.");
-    box.replaceChildren();
-    const chart = create(box);
-    const { LineSeries, AreaSeries, BaselineSeries } = LightweightCharts;
-    const named = (title) => (box.clientWidth > 500 ? title : ""); // on a phone the legend says it
-    const money = { type: "custom", minMove: 1e-9, formatter: compact };
-    const drops = { type: "custom", minMove: 0.01, formatter: (value) => `${value.toFixed(1)}%` };
-    const held = chart.addSeries(LineSeries, { lineWidth: 1, priceFormat: money, priceLineVisible: false, title: named("buy and hold") });
-    const line = chart.addSeries(AreaSeries, { lineWidth: 2, priceFormat: money, priceLineVisible: false, title: named("equity") });
-    const down = chart.addSeries(BaselineSeries, { lineWidth: 1, priceFormat: drops, priceLineVisible: false, title: named("drawdown"), baseValue: { type: "price", price: 0 } }, 1);
-    chart.panes()[0].setStretchFactor(300);
-    chart.panes()[1].setStretchFactor(100);
-    const show = legend(box);
-    let current = first;
-    const draw = (data) => {
-      current = data;
-      draw.complete = data.bars <= data.t.length;
-      draw.extent = [data.t[0], data.t.at(-1), data.t.length];
-      line.setData(points(data, data.equity));
-      held.setData(data.hold ? points(data, data.hold) : []);
-      down.setData(points(data, data.drawdown));
-      read(data.t.length - 1);
-    };
-    const read = (index) => {
-      const parts = [["equity", price(current.equity[index]), "equity"]];
-      if (current.hold) parts.push(["buy and hold", price(current.hold[index]), "hold"]);
-      parts.push(["drawdown", `${current.drawdown[index].toFixed(2)}%`, "drawdown"]);
-      show(parts);
-    };
-    const paint = () => {
-      const colour = colours();
-      chart.applyOptions(theme());
-      line.applyOptions({ lineColor: colour.accent, topColor: faded(colour.accent, 0.1), bottomColor: faded(colour.accent, 0) });
-      held.applyOptions({ color: faded(colour.text, 0.75) });
-      down.applyOptions({
-        bottomLineColor: colour.loss, bottomFillColor1: faded(colour.loss, 0.08), bottomFillColor2: faded(colour.loss, 0.3),
-        topLineColor: colour.loss, topFillColor1: "transparent", topFillColor2: "transparent",
-      });
-    };
-    paint();
-    draw(first);
-    chart.timeScale().fitContent();
-    chart.subscribeCrosshairMove((event) => {
-      const index = event.time === undefined ? current.t.length - 1 : current.t.indexOf(event.time);
-      if (index >= 0) read(index);
-    });
-    return { chart, paint, stop: follow(box, chart, draw, first.range) };
-  };
+  const points = (data, column) => data.t.map((time, index) => (column[index] === null ? { time } : { time, value: column[index] }));
+  const equityColours = (colour) => ({ lineColor: colour.accent, topColor: faded(colour.accent, 0.1), bottomColor: faded(colour.accent, 0) });
+  const drawdownColours = (colour) => ({
+    bottomLineColor: colour.loss, bottomFillColor1: faded(colour.loss, 0.08), bottomFillColor2: faded(colour.loss, 0.3),
+    topLineColor: colour.loss, topFillColor1: "transparent", topFillColor2: "transparent",
+  });
 
   const markers = (data, colour) =>
     data.marks.map(([time, kind, side, at]) => ({
@@ -195,18 +151,45 @@
       text: data.marks.length <= 16 ? `${kind} ${price(at)}` : "",
     }));
 
+  // Lines of the strategy, and what they belong to: among the candles, the volume, or in a pane of their own.
+  const LINE_COLOURS = ["--line-1", "--line-2", "--line-3"];
+  const addLines = (chart, lines, panes) => {
+    let bright = 0;
+    return lines.map((line) => ({
+      ...line,
+      colour: line.faint ? "--muted" : LINE_COLOURS[bright++ % LINE_COLOURS.length],
+      series: chart.addSeries(LightweightCharts.LineSeries, {
+        lineWidth: line.faint ? 1 : 1.5, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false,
+        lineStyle: line.faint ? LightweightCharts.LineStyle.Dashed : LightweightCharts.LineStyle.Solid,
+        priceFormat: { type: "custom", minMove: 1e-9, formatter: line.pane === "below" ? plain : price },
+      }, panes[line.pane]),
+    }));
+  };
+  const addAccount = (chart, pane) => {
+    const { AreaSeries, BaselineSeries } = LightweightCharts;
+    const drops = { type: "custom", minMove: 0.01, formatter: (value) => `${value.toFixed(1)}%` };
+    return {
+      equity: chart.addSeries(AreaSeries, { lineWidth: 1.5, priceLineVisible: false, priceFormat: { type: "custom", minMove: 1e-9, formatter: compact } }, pane),
+      drawdown: chart.addSeries(BaselineSeries, { lineWidth: 1, priceLineVisible: false, priceFormat: drops, baseValue: { type: "price", price: 0 } }, pane + 1),
+    };
+  };
+
   const candles = async (box) => {
     const { at, until } = box.dataset;
-    const trade = at ? [Number(at), Number(until)] : null;
-    const pad = trade ? Math.max((trade[1] - trade[0]) * 1.5, 3600) : 0;
-    const first = await fetchData(box, trade ? [trade[0] - pad * 4, trade[1] + pad * 4] : null);
+    const around = (trade) => Math.max((trade[1] - trade[0]) * 1.5, 3600);
+    const near = (trade) => fetchData(box, [trade[0] - around(trade) * 4, trade[1] + around(trade) * 4]);
+    let trade = at ? [Number(at), Number(until)] : null;
+    const first = trade ? await near(trade) : await fetchData(box);
     box.replaceChildren();
     const chart = create(box);
     const { CandlestickSeries, HistogramSeries, createSeriesMarkers } = LightweightCharts;
     const series = chart.addSeries(CandlestickSeries, { priceLineVisible: false, borderVisible: false, priceFormat: { type: "custom", minMove: 1e-9, formatter: price } });
     const volume = chart.addSeries(HistogramSeries, { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false }, 1);
-    chart.panes()[0].setStretchFactor(400);
-    chart.panes()[1].setStretchFactor(80);
+    const below = (first.lines || []).some((line) => line.pane === "below");
+    const lines = addLines(chart, first.lines || [], { price: 0, volume: 1, below: 2 });
+    const account = first.equity?.length ? addAccount(chart, below ? 3 : 2) : null;
+    const heights = [380, 70, ...(below ? [110] : []), ...(account ? [110, 70] : [])];
+    chart.panes().forEach((pane, index) => pane.setStretchFactor(heights[index]));
     const fills = createSeriesMarkers(series, []);
     const show = legend(box);
     let current = first;
@@ -217,12 +200,19 @@
       const colour = colours();
       series.setData(data.t.map((time, i) => ({ time, open: data.o[i], high: data.h[i], low: data.l[i], close: data.c[i] })));
       volume.setData(data.t.map((time, i) => ({ time, value: data.v[i], color: faded(data.c[i] < data.o[i] ? colour.loss : colour.gain, 0.45) })));
+      lines.forEach((line, index) => line.series.setData(points(data, data.lines[index].v)));
+      if (account) for (const name of ["equity", "drawdown"]) account[name].setData(points(data, data[name]));
       fills.setMarkers(markers(data, colour));
       read(data.t.length - 1);
     };
     const read = (i) => {
       const change = (current.c[i] / current.o[i] - 1) * 100;
       const parts = [["O", price(current.o[i])], ["H", price(current.h[i])], ["L", price(current.l[i])], ["C", price(current.c[i])], ["", signed(change)], ["volume", compact(current.v[i])]];
+      lines.forEach((line, index) => {
+        const value = current.lines[index].v[i];
+        if (value !== null) parts.push([line.label, line.pane === "below" ? plain(value) : price(value), line.colour.slice(2)]);
+      });
+      if (account && current.equity[i] !== null) parts.push(["equity", compact(current.equity[i]), "equity"], ["drawdown", `${current.drawdown[i].toFixed(2)}%`, "drawdown"]);
       if (current.hidden) parts.push([`${current.hidden.toLocaleString("en")} fills:`, "zoom in to see them"]);
       show(parts);
     };
@@ -230,23 +220,48 @@
       const colour = colours();
       chart.applyOptions(theme());
       series.applyOptions({ upColor: colour.gain, downColor: colour.loss, wickUpColor: colour.gain, wickDownColor: colour.loss });
+      for (const line of lines) line.series.applyOptions({ color: css(line.colour) });
+      account?.equity.applyOptions(equityColours(colour));
+      account?.drawdown.applyOptions(drawdownColours(colour));
       draw(current);
     };
+    const view = () => {
+      const pad = around(trade);
+      chart.timeScale().setVisibleRange({ from: Math.max(current.t[0], trade[0] - pad), to: Math.min(current.t.at(-1), trade[1] + pad) });
+    };
+    const go = async (from, to) => {
+      trade = [from, to];
+      draw(await near(trade));
+      view();
+    };
+    // The trade after the one shown last, or before it; without one, after the left edge of the view.
+    const step = async (way) => {
+      const range = chart.timeScale().getVisibleRange();
+      const address = new URL(box.dataset.src.replace("candles.json", "trade.json"), location.href);
+      address.searchParams.set(way, trade ? trade[0] : Math.floor(way === "after" ? range.from - 1 : range.to));
+      const answer = await fetch(address, { credentials: "same-origin" });
+      if (answer.status === 200) await answer.json().then((found) => go(found.at, found.until));
+    };
     paint();
-    if (trade) chart.timeScale().setVisibleRange({ from: Math.max(first.t[0], trade[0] - pad), to: Math.min(first.t.at(-1), trade[1] + pad) });
+    if (trade) view();
     else chart.timeScale().fitContent();
     chart.subscribeCrosshairMove((event) => {
       const index = event.time === undefined ? current.t.length - 1 : current.t.indexOf(event.time);
       if (index >= 0) read(index);
     });
-    return { chart, paint, stop: follow(box, chart, draw, first.range) };
+    const whole = async () => {
+      trade = null;
+      draw(await fetchData(box));
+      chart.timeScale().fitContent();
+    };
+    return { chart, paint, go, step, whole, stop: follow(box, chart, draw, first.range) };
   };
 
-  const KINDS = { equity, candles };
+  const kinds = { candles };
   const start = async (box) => {
     live.set(box, { stop() {} });
     try {
-      const made = await KINDS[box.dataset.chart](box);
+      const made = await kinds[box.dataset.chart](box);
       if (!made) return;
       const logo = box.querySelector("#tv-attr-logo");
       if (logo) logo.href = "https://www.tradingview.com/"; // the address it comes with tells which page is open
@@ -266,5 +281,6 @@
   };
   document.addEventListener("themechange", () => live.forEach((made) => made.paint?.()));
   document.addEventListener("htmx:afterSettle", look);
-  look();
+  document.addEventListener("DOMContentLoaded", look); // by then every kind has registered itself
+  window.Charts = { kinds, live, create, fetchData, note, legend, follow, points, theme, colours, css, faded, compact, price, equityColours, drawdownColours };
 })();

@@ -195,13 +195,14 @@ def _chart(backtest: Backtest) -> dict[str, Any]:
     from webapp import charts, trades
 
     symbol = request.args.get("symbol", backtest.symbols[0])
+    symbol = symbol if symbol in backtest.symbols else backtest.symbols[0]
     return {
         "version": charts.version(bar_store(), backtest),
-        "symbol": symbol if symbol in backtest.symbols else backtest.symbols[0],
+        "symbol": symbol,
         "symbols": backtest.symbols,
         "at": request.args.get("at", type=int),
         "until": request.args.get("until", type=int),
-        "last_trades": trades.read_trades(settings(), backtest, size=LAST_TRADES),
+        "last_trades": trades.read_trades(settings(), backtest, trades.Wanted(symbol=symbol), size=LAST_TRADES),
     }
 
 

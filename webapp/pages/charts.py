@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, jsonify, request
 
 from storage_core.errors import NoBars
 from storage_core.models import Backtest
 from webapp.catalog import catalogue
-from webapp.chart_answers import answered, asked_window
+from webapp.chart_answers import ASK_AGAIN, answered, asked_instant, asked_window
 from webapp.errors import answer
 from webapp.extensions import bar_store, settings
+from webapp.localtime import to_chart
+from webapp.login import person
 from webapp.lookup import visible_backtest
 
 blueprint = Blueprint("charts", __name__, url_prefix="/charts")
@@ -33,9 +35,7 @@ def candles(task_id: UUID) -> Response:
     from webapp.candle_charts import CandleSource, candles_json
 
     backtest, window = _completed(task_id), asked_window()
-    symbol = request.args.get("symbol", backtest.symbols[0])
-    if symbol not in backtest.symbols:
-        abort(400, f"This backtest has no symbol {symbol[:40]!r}; it has {', '.join(backtest.symbols)}.")
+    symbol = _symbol(backtest)
     try:
         return _answer(
             backtest,
@@ -44,6 +44,31 @@ def candles(task_id: UUID) -> Response:
         )
     except NoBars as error:
         return answer(404, f"The bars are not stored here any more: {error}.")
+
+
+@blueprint.get("/<uuid:task_id>/trade.json")
+def trade(task_id: UUID) -> Response:
+    """The first trade of a symbol that begins after, or the last before, an instant in chart seconds; 204 without."""
+    from webapp.candle_charts import trade_beside
+
+    backtest, after, before = _completed(task_id), asked_instant("after"), asked_instant("before")
+    if (after is None) == (before is None):
+        abort(400, "Give after or before: seconds since 1970.")
+    symbol, zone = _symbol(backtest), person().timezone
+    found = trade_beside(settings(), backtest, symbol, after=after, before=before)
+    if found is None:
+        return Response(status=204)
+    at, until = (to_chart([micros // 1_000_000], zone)[0] for micros in found)
+    response = jsonify({"at": at, "until": until})
+    response.headers["Cache-Control"] = ASK_AGAIN
+    return response
+
+
+def _symbol(backtest: Backtest) -> str:
+    symbol = request.args.get("symbol", backtest.symbols[0])
+    if symbol not in backtest.symbols:
+        abort(400, f"This backtest has no symbol {symbol[:40]!r}; it has {', '.join(backtest.symbols)}.")
+    return symbol
 
 
 def _completed(task_id: UUID) -> Backtest:
