@@ -87,7 +87,8 @@ def to_json(value: object) -> str:
 
 def engine_options(url: str) -> dict[str, Any]:
     """Keyword arguments of `create_engine` for `url`; also what Flask-SQLAlchemy takes as engine options."""
-    options: dict[str, Any] = {"json_serializer": to_json, "pool_pre_ping": True}
+    # Values of a statement stay out of errors, and so out of logs: among them are hashes of passwords and tokens.
+    options: dict[str, Any] = {"json_serializer": to_json, "pool_pre_ping": True, "hide_parameters": True}
     if make_url(url).get_backend_name() == "sqlite":
         options["connect_args"] = {
             "factory": SqliteConnection,
