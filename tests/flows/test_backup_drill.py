@@ -1,0 +1,109 @@
+"""The documentation of backups: its commands are run as they stand, its policies are valid and say what is needed."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from storage_core.settings import Settings
+from tests.s3 import s3_server
+from tests.storage_core.installation import SQLITE, all_bytes, all_rows, client_programs, empty_database, filled
+
+__all__ = ["client_programs", "empty_database"]
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "backup.md").read_text(encoding="utf-8")
+ACTIONS = {
+    "get_object": "s3:GetObject",
+    "head_object": "s3:GetObject",
+    "put_object": "s3:PutObject",
+    "create_multipart_upload": "s3:PutObject",
+    "upload_part": "s3:PutObject",
+    "complete_multipart_upload": "s3:PutObject",
+    "abort_multipart_upload": "s3:AbortMultipartUpload",
+    "delete_object": "s3:DeleteObject",
+    "head_bucket": "s3:ListBucket",
+    "list_objects_v2": "s3:ListBucket",
+    "list_multipart_uploads": "s3:ListBucketMultipartUploads",
+}
+"""What Amazon asks for each call, by its documentation of S3's actions."""
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+
+
+@SQLITE
+def test_the_drill_as_it_stands(engine: Engine, settings: Settings, tmp_path: Path) -> None:
+    """Every sh block, in order, in one shell; only /srv is another folder."""
+    filled(engine, settings)
+    script = "set -eu\n" + "\n".join(blocks("sh")).replace("/srv", f"{tmp_path}/srv")
+    place = f"{tmp_path}/srv/coin-hts/backups"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("FLASK")},
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "FLASK_APP": "wsgi",
+        "DATA_DIR": str(settings.data_dir),
+        "DATABASE_URL": settings.database_url,
+        "BACKUP_URI": place,
+    }
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^Backup \d{8}T\d{6}Z: \d+ files, 4 results", done.stdout, flags=re.MULTILINE)
+    assert "0 of them damaged" in done.stdout
+    there = tmp_path / "srv" / "coin-hts-restored"
+    assert all_rows(f"sqlite:///{there}/coin-hts.sqlite3").keys() == all_rows(settings.database_url).keys()
+    files = all_bytes(Settings(data_dir=there, database_url="", secret_key=""))
+    assert files == all_bytes(settings)
+
+
+def test_every_promise_has_its_test() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", TEXT)
+    assert len(named) > 20
+    for file, function in named:
+        [path] = ROOT.glob(f"tests/*/{file}")
+        functions = {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
+        assert function in functions, f"{file}::{function}"
+
+
+def test_the_account_may_do_what_the_provider_calls_and_nothing_else() -> None:
+    calls = set()
+    for path in (ROOT / "storage_core").glob("object_s3*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                first = node.args[0]
+                if node.func.attr in ("call", "once", "_call") and isinstance(first, ast.Constant):
+                    calls.add(first.value)
+    policy = json.loads(blocks("json")[0])
+    allowed = [action for statement in policy["Statement"] for action in statement["Action"]]
+    assert sorted(allowed) == sorted({ACTIONS[call] for call in calls})
+    assert policy["Version"] == "2012-10-17"
+    for statement in policy["Statement"]:
+        objects = not any("List" in action for action in statement["Action"])
+        assert statement["Effect"] == "Allow"
+        assert statement["Resource"].endswith("/*") == objects, "objects below a prefix, listings of the bucket"
+
+
+def test_the_lifecycle_is_taken_by_a_server_and_never_lets_current_objects_expire() -> None:
+    lifecycle = json.loads(blocks("json")[1])
+    with s3_server("moto").provider() as provider:
+        provider._client.call("put_bucket_lifecycle_configuration", None, LifecycleConfiguration=lifecycle)
+        kept = provider._client.call("get_bucket_lifecycle_configuration", None)["Rules"]
+    assert [rule["ID"] for rule in kept] == [rule["ID"] for rule in lifecycle["Rules"]]
+    assert kept[0]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    assert all(set(rule.get("Expiration", {})) <= {"ExpiredObjectDeleteMarker"} for rule in kept)
+
+
+@pytest.mark.parametrize("setting", ["BACKUP_URI", "TIMEZONE", "DATA_DIR"])
+def test_the_settings_it_names_exist(setting: str) -> None:
+    from storage_core.settings import VARIABLES
+
+    assert f"`{setting}`" in TEXT
+    assert setting in {variable.name for variable in VARIABLES}
