@@ -7,8 +7,8 @@ import pytest
 from storage_core.bar_store import BarStore
 from tests.workers.examples import kinds, queue, row, wave
 from workers import run_backtest
-from workers.failures import backoff
 from workers.dead_letters import discard_dead, list_dead, retry_dead
+from workers.failures import backoff
 from workers.queue import count_tickets, make_broker
 from workers.runtime import Runtime
 

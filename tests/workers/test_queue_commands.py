@@ -1,5 +1,6 @@
 """`flask dead-letters` and `flask verify`."""
 
+import json
 from dataclasses import replace
 from uuid import UUID
 
@@ -42,7 +43,23 @@ def dead(runtime):
     return task_id
 
 
+def test_status(flask, runtime):
+    assert flask("queue-status").output == "Nothing waits and nothing runs.\n"
+    task_id = queue(runtime)
+    asked = flask("queue-status")
+    assert (asked.exit_code, asked.stdout.startswith("nobody, short: 0 running, 1 queued, ")) == (1, True)
+    assert "No worker gives a sign of life." in asked.stderr
+    runtime.presence.task_id = task_id
+    runtime.presence.beat()
+    asked = flask("queue-status", "--json")
+    report = json.loads(asked.stdout)
+    assert (asked.exit_code, report["flows"][0]["queued"]) == (0, 1)
+    assert [(one["name"], one["task_id"]) for one in report["processes"]] == [(runtime.worker_name, str(task_id))]
+
+
 def test_list(flask, dead):
+    report = json.loads(flask("dead-letters", "list", "--json").output)
+    assert [letter["task_id"] for letter in report["dead_letters"]] == [str(dead)]
     said = flask("dead-letters", "list").output
     assert f"{dead} attempt 3 disk_problem" in said
     assert "the disk is full" in said

@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "storage-stats": "store:storage_stats",
     "export-results": "store_export:export_results",
     "benchmark-storage": "store_export:benchmark_storage",
+    "queue-status": "queue:queue_status",
     "dead-letters": "queue:dead_letters",
     "verify": "queue:verify",
 }

@@ -12,7 +12,6 @@ from storage_core import backtests
 from storage_core.errors import NotVerifiable
 from storage_core.models import Backtest
 from storage_core.verification import create_verification, latest_verification
-from webapp.audit import audit
 from webapp.context.verification import Verification, ctx_verification
 from webapp.extensions import db
 from webapp.htmx import go_to
@@ -37,14 +36,13 @@ def fragment(task_id: UUID) -> Response:
 def verify(task_id: UUID) -> AnyResponse:
     """Queue the second run, and show how far it is."""
     need_trader()
-    original = visible_backtest(task_id)
+    visible_backtest(task_id)
     try:
         again = create_verification(db.session(), task_id, owner_id=person().id, by=person().name)
     except NotVerifiable as error:
         db.session.rollback()
         flash(f"{error}")
     else:
-        audit("backtest.verified", original.task_id, by_backtest=str(again.task_id))
         db.session.commit()
         dispatch(again)
     return go_to(url_for("backtest.setup", task_id=task_id))
