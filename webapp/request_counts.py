@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
 from prometheus_client.multiprocess import MultiProcessCollector
 
 REQUEST_SECONDS: Final = "coin_hts_request_seconds"
@@ -17,6 +17,7 @@ class RequestCounts:
     """Counts of this process; with several web processes, read together from the folder that they share."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # series that say only when each of the others began
         self._own = CollectorRegistry()
         self._seconds = Histogram(
             REQUEST_SECONDS,
