@@ -84,7 +84,8 @@ def test_a_request_is_followed_from_the_click_to_the_result_in_the_logs(deployme
     with urllib.request.urlopen(asked, timeout=60) as answer:
         assert answer.headers["X-Request-ID"] == "from-click-to-result"
         task_id = json.load(answer)["task_id"]
-    assert client.wait(task_id, seconds=120)["status"] == "completed"
+    ended = client.wait(task_id, seconds=120)
+    assert (ended["status"], ended.get("error")) == ("completed", None)
 
     def lines(*places):
         said = [line for place in places for line in deployment.log(place).splitlines() if line.startswith("{")]
