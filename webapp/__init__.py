@@ -7,7 +7,21 @@ from pathlib import Path
 from flask_openapi3 import Info, OpenAPI
 
 from storage_core.settings import Settings
-from webapp import api, assets, commands, errors, extensions, filters, language, login, pages, request_log, security, templating
+from webapp import (
+    api,
+    assets,
+    commands,
+    errors,
+    extensions,
+    filters,
+    language,
+    login,
+    pages,
+    request_log,
+    security,
+    templating,
+    uploads,
+)
 from webapp.api import limits
 from webapp.request_counts import RequestCounts
 
@@ -31,6 +45,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     security.init_app(app)
     assets.init_app(app, ROOT / "static")
     extensions.init_app(app)
+    uploads.init_app(app)  # before the login, which looks into the form
     limits.init_app(app)  # before the login, which the preflight of another site cannot have
     login.init_app(app)
     language.init_app(app)

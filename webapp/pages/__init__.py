@@ -16,6 +16,8 @@ PAGES: Final = (
     "backtests_bulk",
     "compare",
     "charts",
+    "data",
+    "data_upload",
     "health",
     "home",
     "keeping",
