@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
             page = browser.new_page(base_url=product.url)
             sign_up(page, product)
             results = [submit(page, strategy, values) for strategy, values in BACKTESTS]
-            take_all(browser, page, folder, results[-1])
+            take_all(browser, page, folder, results)
             browser.close()
         finally:
             product.stop()
@@ -63,11 +63,14 @@ def submit(page: Page, strategy: str, values: dict[str, str]) -> str:
     return page.url
 
 
-def take_all(browser: Browser, page: Page, folder: Path, result: str) -> None:
+def take_all(browser: Browser, page: Page, folder: Path, results: list[str]) -> None:
     """Every page, wide and narrow, light and dark."""
+    result = results[-1]
     pages = {
         "home": "/",
         "list": "/backtests",
+        "list-filtered": "/backtests?timeframe=1h&trade_count_min=5&sort=-sharpe",
+        "compare": f"/compare?ids={','.join(one.rpartition('/')[2] for one in results)}",
         "new": "/backtests/new",
         "result": result,
         "chart": f"{result}/chart",
