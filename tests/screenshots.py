@@ -76,6 +76,8 @@ def take_all(browser: Browser, page: Page, folder: Path, results: list[str]) -> 
         "chart": f"{result}/chart",
         "trades": f"{result}/trades",
         "setup": f"{result}/setup",
+        "storage": "/operations/storage",
+        "alerts": "/operations/alerts",
     }
     state = page.context.storage_state()
     for size, (width, height) in SIZES.items():
