@@ -28,9 +28,10 @@ class AuditLine(TypedDict):
 
 
 class AuditForm(TypedDict):
-    """What was asked for, how the log is searched for it, and what was wrong, by field."""
+    """What was asked for, of that what is not empty, how the log is searched for it, and what was wrong, by field."""
 
     values: dict[str, str]
+    query: dict[str, str]
     filters: AuditFilters
     errors: dict[str, str]
 
@@ -66,7 +67,8 @@ def ctx_form(args: Mapping[str, str], zone: str, *, bad_day: str) -> AuditForm:
         since=since,
         until=until,
     )
-    return {"values": values, "filters": filters, "errors": errors}
+    query = {name: value for name, value in values.items() if value}
+    return {"values": values, "query": query, "filters": filters, "errors": errors}
 
 
 def _range(first: date | None, last: date | None, zone: str) -> tuple[datetime | None, datetime | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, make_response, render_template, request
+from flask import Blueprint, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -32,11 +32,13 @@ def page() -> AnyResponse:
     context = {
         "lines": [ctx_line(entry) for entry in found.rows],
         "form": form,
-        "query": {name: value for name, value in form["values"].items() if value},
+        "query": form["query"],
         "newer": found.newer,
         "older": found.older,
     }
     if is_htmx():
-        return vary(make_response(render_template("operations/_audit_entries.html", **context)))
+        response = make_response(render_template("operations/_audit_entries.html", **context))
+        response.headers["HX-Push-Url"] = url_for("operations_audit.page", **form["query"])  # without empty fields
+        return vary(response)
     actions = audit.actions(db.session())
     return vary(make_response(render_template("operations/audit.html", actions=actions, **context)))
