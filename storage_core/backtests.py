@@ -24,7 +24,7 @@ from storage_core.backtest_filters import UNFINISHED
 from storage_core.backtest_list import Page, list_page
 from storage_core.db import utc_now
 from storage_core.errors import BacktestNotFound, ClaimLost, NotCancellable
-from storage_core.events import add_event, add_events, events
+from storage_core.events import Kind, add_event, add_events, events
 from storage_core.logs import current_request_id
 from storage_core.models import Backtest
 from storage_core.models.backtest import SOURCES
@@ -222,9 +222,8 @@ def release(
     for a backoff. `excused`: the attempt does not count against the most there may be.
     """
     now, reason = now or utc_now(), _clean(reason)
-    if _changed(session, _held(claim) & Backtest.cancel_requested_at.is_not(None), _cancelled(now)):
-        kind = "cancelled"
-    else:
+    kind: Kind = "cancelled"
+    if not _changed(session, _held(claim) & Backtest.cancel_requested_at.is_not(None), _cancelled(now)):
         _write(session, claim, {**_queued(now + delay), "excused": Backtest.excused + int(excused)})
         kind = "released"
     detail = {"reason": reason, "again_in_seconds": delay.total_seconds(), "counts": not excused}
