@@ -113,7 +113,8 @@ def _odd_rows(
 
 
 def _column(values: NDArray[Any], odd_rows: list[list[int | None]], kind: pa.DataType) -> pa.Array:
-    bits = values.view(np.int64).copy() if values.dtype == np.float64 else values.astype(np.int64)
+    bits = values.view(np.int64) if values.dtype == np.float64 else values.astype(np.int64)
+    bits = bits.copy() if odd_rows else bits  # large results are read in little memory
     missing = np.zeros(len(bits), dtype=bool)
     for row, value in odd_rows:
         bits[row] = 0 if value is None else value
