@@ -200,3 +200,6 @@ FORMULAS: Final[Mapping[str, Callable[..., Floats]]] = {
     "resistance": resistance,
 }
 """By the name that a Line gives."""
+
+REMEMBERING: Final = frozenset({"rsi", "macd", "macd_signal"})
+"""Formulas that walk through all bars before: worth computing once for all of them."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from engine.catalog import Catalog
-from engine.indicators import line_values
+from engine.indicators import REMEMBERING, line_values
+from engine.lines import Line
 from engine.spec import TIMEFRAMES
 from storage_core import result_store
 from storage_core.bar_store import BarStore
@@ -27,11 +28,8 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
 
-MOST_MARKERS: Final = 600
+MOST_MARKERS: Final = 240
 PRICES: Final = ("open", "high", "low", "close", "volume")
-
-Fill = tuple[int, str, str, float]
-"""Time in microseconds, entry or exit, buy or sell, price."""
 
 
 class CandleSource:
@@ -62,7 +60,7 @@ def candles_json(source: CandleSource, window: Window, catalog: Catalog) -> str:
         "range": extent_of(np.array([micros(one) for one in source.extent]), window.zone),
         "lines": _lines(source, ends, catalog),
         **_account(source, starts, ends),
-        **_markers(_fills(source), int(bars.timestamp[seen][0]), int(bars.timestamp[seen][-1]), size, window.zone),
+        **_markers(source, int(bars.timestamp[seen][0]), int(bars.timestamp[seen][-1]), size, window.zone),
     }
     return compact_json(answer)
 
@@ -73,11 +71,25 @@ def _lines(source: CandleSource, at: Numbers, catalog: Catalog) -> list[dict[str
     params = source.backtest.params
     if strategy is None or any(param.name not in params for param in strategy.params):
         return []
-    columns = {name: getattr(source.bars, name) for name in PRICES}
     return [
-        {"label": line.label, "pane": line.pane, "faint": line.faint, "v": _with_gaps(line_values(line, columns, at))}
+        {"label": line.label, "pane": line.pane, "faint": line.faint, "v": _with_gaps(_line(source, line, at))}
         for line in strategy.lines(params)
     ]
+
+
+def _line(source: CandleSource, line: Line, at: Numbers) -> NDArray[np.float64]:
+    """The line at the bars `at`; one that remembers all bars before is computed for all of them, once."""
+    columns = {name: getattr(source.bars, name) for name in PRICES}
+    if line.formula not in REMEMBERING:
+        return line_values(line, columns, at)
+
+    def load() -> tuple[Times, Columns]:
+        times = source.bars.timestamp
+        return times, {"line": line_values(line, columns, np.arange(len(times)))}
+
+    named = [version(source.store, source.backtest), source.symbol, line.formula, str(line.arguments)]
+    _times, kept_columns = kept(source.settings.data_dir, digest(named), load)
+    return kept_columns["line"][at]
 
 
 def _account(source: CandleSource, starts: Numbers, ends: Numbers) -> dict[str, list[float | None]]:
@@ -107,7 +119,7 @@ def _symbol_columns(source: CandleSource) -> tuple[Times, Columns]:
             "drawdown": curves.drawdown(curve.value, curves.cash(backtest)) if len(curve) else curve.value,
         }
 
-    return kept(settings.data_dir, digest([version(source.store, backtest), symbol]), load)
+    return kept(settings.data_dir, digest([version(source.store, backtest), symbol, "account"]), load)
 
 
 def _with_gaps(values: NDArray[np.float64], digits: int = 7) -> list[float | None]:
@@ -117,32 +129,41 @@ def _with_gaps(values: NDArray[np.float64], digits: int = 7) -> list[float | Non
     return [value if there else None for value, there in zip(short, known.tolist(), strict=True)]
 
 
-def _markers(fills: list[Fill], low: int, high: int, size: int, zone: str) -> dict[str, Any]:
+def _markers(source: CandleSource, low: int, high: int, size: int, zone: str) -> dict[str, Any]:
     """Fills inside the view, on the candle they belong to; too many to tell apart are only counted."""
-    inside = [fill for fill in fills if low <= fill[0] <= high + size * 1_000_000]
+    times, fills = _fills(source)
+    inside = np.flatnonzero((times >= low) & (times <= high + size * 1_000_000))
     if len(inside) > MOST_MARKERS:
         return {"marks": [], "hidden": len(inside)}
     marks = []
-    for stamp, kind, side, price in inside:
-        (second,) = to_chart([stamp // 1_000_000 // size * size], zone)
-        marks.append([second, kind, side, float(f"{price:.9g}")])
+    for row in inside[np.argsort(times[inside], kind="stable")].tolist():
+        (second,) = to_chart([int(times[row]) // 1_000_000 // size * size], zone)
+        kind = "entry" if fills["entry"][row] else "exit"
+        side = "buy" if fills["buy"][row] else "sell"
+        marks.append([second, kind, side, float(f"{fills['price'][row]:.9g}")])
     return {"marks": marks, "hidden": 0}
 
 
-def _fills(source: CandleSource) -> list[Fill]:
-    """Every fill of the symbol, in order of time."""
-    names = ["timestamp", "type", "entry_price", "exit_price", "exit_timestamp"]
-    table = result_store.read_table(
-        source.settings, source.backtest, "symbol_signals", columns=names, symbol=source.symbol
-    )
-    entered, left = curves.micros_of(table["timestamp"]).tolist(), table["exit_timestamp"].cast("int64").to_pylist()
-    sides, entry, exit_ = (table[name].to_pylist() for name in ("type", "entry_price", "exit_price"))
-    fills = []
-    for index, side in enumerate(sides):
-        fills.append((entered[index], "entry", side, entry[index]))
-        if left[index] is not None and exit_[index] is not None:
-            fills.append((left[index], "exit", "sell" if side == "buy" else "buy", exit_[index]))
-    return sorted(fills)
+def _fills(source: CandleSource) -> tuple[Times, Columns]:
+    """Every fill of the symbol: entries, then exits; with its price, and whether it is an entry and whether it buys."""
+
+    def load() -> tuple[Times, Columns]:
+        names = ["timestamp", "type", "entry_price", "exit_price", "exit_timestamp"]
+        table = result_store.read_table(
+            source.settings, source.backtest, "symbol_signals", columns=names, symbol=source.symbol
+        )
+        left = table["exit_timestamp"].cast("int64").fill_null(-1).to_numpy()
+        entry, exit_ = (table[name].cast("float64").to_numpy() for name in ("entry_price", "exit_price"))
+        buys = np.array([side == "buy" for side in table["type"].to_pylist()], dtype=bool)
+        ended = (left >= 0) & np.isfinite(exit_)
+        return np.concatenate([curves.micros_of(table["timestamp"]), left[ended]]), {
+            "price": np.concatenate([entry, exit_[ended]]),
+            "entry": np.repeat([1.0, 0.0], [len(entry), int(ended.sum())]),
+            "buy": np.concatenate([buys, ~buys[ended]]).astype(np.float64),
+        }
+
+    named = [version(source.store, source.backtest), source.symbol, "fills"]
+    return kept(source.settings.data_dir, digest(named), load)
 
 
 def extent(settings: Settings, backtest: Backtest, symbol: str) -> tuple[datetime, datetime]:

@@ -159,7 +159,7 @@
       ...line,
       colour: line.faint ? "--muted" : LINE_COLOURS[bright++ % LINE_COLOURS.length],
       series: chart.addSeries(LightweightCharts.LineSeries, {
-        lineWidth: line.faint ? 1 : 1.5, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false,
+        priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false,
         lineStyle: line.faint ? LightweightCharts.LineStyle.Dashed : LightweightCharts.LineStyle.Solid,
         priceFormat: { type: "custom", minMove: 1e-9, formatter: line.pane === "below" ? plain : price },
       }, panes[line.pane]),
@@ -200,7 +200,10 @@
       const colour = colours();
       series.setData(data.t.map((time, i) => ({ time, open: data.o[i], high: data.h[i], low: data.l[i], close: data.c[i] })));
       volume.setData(data.t.map((time, i) => ({ time, value: data.v[i], color: faded(data.c[i] < data.o[i] ? colour.loss : colour.gain, 0.45) })));
-      lines.forEach((line, index) => line.series.setData(points(data, data.lines[index].v)));
+      lines.forEach((line, index) => {
+        line.series.setData(points(data, data.lines[index].v));
+        line.series.applyOptions({ lineWidth: data.complete && !line.faint ? 2 : 1 }); // thin among joined candles
+      });
       if (account) for (const name of ["equity", "drawdown"]) account[name].setData(points(data, data[name]));
       fills.setMarkers(markers(data, colour));
       read(data.t.length - 1);
