@@ -125,8 +125,8 @@ def test_what_is_no_test_has_no_answer(admin, engine, told):
     raise_(engine)
     with session_scope(engine) as session:
         number = session.scalars(select(Alert.id)).one()
-    admin.get(f"{PAGE}/test/{number}", status=404)
-    admin.get(f"{PAGE}/test/999", status=404)
+    for address in (f"{PAGE}/test/{number}", f"{PAGE}/test/999"):
+        assert admin.client.get(address).status_code == 404
 
 
 def test_without_a_channel_there_is_nothing_to_test(admin):
