@@ -58,7 +58,7 @@ def test_the_process_that_runs_jobs_loads_no_kernel_and_takes_no_backtest():
 def test_the_clock_and_the_supervisor_stay_small():
     loaded = modules_after("import workers.clock, workers.supervisor")
     assert "workers.clock" in loaded
-    assert not loaded & {"numba", "pandas", "pyarrow", "flask", "engine.simulation"}
+    assert not loaded & {"numba", "pandas", "pyarrow", "flask", "apprise", "engine.simulation"}
 
 
 def test_queue_names_are_the_declared_actors():

@@ -21,7 +21,7 @@ import sys
 from storage_core.settings import Settings
 from webapp import create_app
 create_app(Settings.from_env({"DATA_DIR": sys.argv[1]}))
-heavy = {"numba", "pandas", "pyarrow", "alembic", "tsdownsample"}
+heavy = {"numba", "pandas", "pyarrow", "alembic", "tsdownsample", "apprise"}
 print(sorted({name.partition(".")[0] for name in sys.modules} & heavy))
 """
 
