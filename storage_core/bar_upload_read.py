@@ -128,8 +128,10 @@ def times(column: Any, zone: str) -> NDArray[np.int64]:
     text = pc.utf8_trim_whitespace(column)
     try:
         return _since_1970(_filled(pc.cast(text, pa.float64())))
-    except pa.ArrowInvalid:
-        pass  # not numbers, so the words of a calendar
+    except pa.ArrowInvalid:  # some are words of a calendar, or all
+        values = np.array([_float(one) for one in text.to_pylist()], float)
+        if 2 * int(np.isfinite(values).sum()) > len(values):
+            return _since_1970(values)
     for tz in (None, "UTC"):
         try:
             return _of_zone(pc.cast(text, pa.timestamp("us", tz=tz)), zone)

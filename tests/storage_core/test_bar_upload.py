@@ -208,6 +208,11 @@ def test_rows_that_cannot_be_bars_are_named_and_stop_it_until_left_out(send):
     assert send(text, leave_out=True).problems == ()
 
 
+def test_one_word_among_seconds_spoils_one_row(send):
+    found = send(lines(SECOND, "soon", SECOND + 3600), leave_out=True)
+    assert (opened(found), found.checked.bad) == ([0, 1], ((2, "the time cannot be read"),))
+
+
 def test_unsorted_and_repeated_rows_are_put_right_and_told(send):
     found = send(lines("2024-01-01 02:00", "2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 00:00"))
     assert opened(found) == [0, 1, 2]

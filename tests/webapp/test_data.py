@@ -102,6 +102,7 @@ def test_a_fetch_is_a_job_that_the_page_follows(trader, engine, bars):
     page = trader.get("/data/jobs", htmx=True)
     assert "cancelled; what had been stored stays" in page.text
     assert page.by_id("jobs").get("hx-trigger") is None
+    assert page.by_id("inventory").get("hx-swap-oob") == "true"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ EXPLAINED = {"missing": "is missing", "extra_forbidden": "is not known here"}
 
 def init_app(app: OpenAPI) -> None:
     """Register every part of the API."""
-    from webapp.api import backtests, catalogue, description, presets, results, submit, waiting  # noqa: F401
+    from webapp.api import backtests, catalogue, data, description, presets, results, submit, waiting  # noqa: F401
     from webapp.api.blueprint import blueprint
 
     app.extensions["api_seats"] = threading.BoundedSemaphore(waiting.SEATS)

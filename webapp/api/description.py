@@ -22,6 +22,13 @@ EXPORTS: Final = {
     "application/vnd.apache.parquet": {"type": "string", "format": "binary"},
     "application/zip": {"type": "string", "format": "binary"},
 }
+FILE: Final = {
+    "required": True,
+    "content": {
+        "text/csv": {"schema": {"type": "string"}},
+        "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
+    },
+}
 SECURITY: Final = {
     "token": {
         "type": "http",
@@ -110,6 +117,8 @@ def _complete(app: Flask, method: str, operation: dict[str, Any]) -> None:
     if getattr(app.view_functions[f"api.{operation['operationId']}"], "repeatable", False):
         operation.setdefault("parameters", []).append(KEY)
         operation["responses"].setdefault("409", _problem_response())
+    if operation["operationId"] == "upload_data":
+        operation["requestBody"] = FILE
     for status, response in operation["responses"].items():
         _complete_response(operation, int(status), response)
 
@@ -135,7 +144,7 @@ def _complete_response(operation: dict[str, Any], status: int, response: dict[st
     else:
         names = {"list_backtests": ["Link"], "list_trades": ["Link"], "read_equity": ["Link"]}
         headers += names.get(operation["operationId"], [])
-        headers += ["Location"] if "Submitted" in str(response) else []
+        headers += ["Location"] if "Submitted" in str(response) or operation["operationId"] == "fetch_data" else []
         headers += ["Idempotency-Replayed"] if KEY in operation.get("parameters", []) else []
     response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
 

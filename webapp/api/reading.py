@@ -10,6 +10,7 @@ from flask import Response, current_app, request
 
 from webapp.errors import answer
 from webapp.problems import problem
+from webapp.uploads import RAW_ROUTES
 
 LARGEST: Final = 256_000
 DEEPEST: Final = 20
@@ -23,6 +24,8 @@ class NotPlain(ValueError):
 
 def read_body() -> Response | None:
     """Before a view that takes a body: refuse what is not plain JSON, saying what is wrong."""
+    if request.endpoint in RAW_ROUTES:
+        return None
     request.max_content_length = LARGEST
     if not _takes_body():
         return None

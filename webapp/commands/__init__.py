@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "export-results": "store_export:export_results",
     "benchmark-storage": "store_export:benchmark_storage",
     "queue-status": "queue:queue_status",
+    "bars": "bars:bars",
     "dead-letters": "queue:dead_letters",
     "verify": "queue:verify",
 }

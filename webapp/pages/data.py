@@ -42,8 +42,12 @@ def page() -> str:
 
 @blueprint.get("/data/jobs")
 def job_list() -> str:
-    """The part that follows the jobs."""
-    return render_template("data/_jobs.html", jobs=_jobs())
+    """The part that follows the jobs; with the last one's end, what is stored now."""
+    found = _jobs()
+    html = render_template("data/_jobs.html", jobs=found)
+    if any(one["active"] for one in found):
+        return html
+    return html + render_template("data/_inventory.html", lines=ctx_inventory(_looked_at()[0]), oob=True)
 
 
 @blueprint.post("/data/fetch")
@@ -176,4 +180,4 @@ def _fetch_context(values: dict[str, str], errors: dict[str, str]) -> dict[str, 
     exchange, _colon, other = values.get("exchange", "").partition(":")
     values = {**values, "exchange": exchange, "other": other or values.get("other", "")}
     shown = {"values": values, "errors": errors, "exchanges": EXCHANGES, "timeframes": list(TIMEFRAMES)}
-    return {**shown, "upload_error": ""}
+    return {**shown, "upload_error": "", "oob": False}
