@@ -20,7 +20,7 @@ from storage_core.backtest_filters import Filters, Range
 from storage_core.backtest_list import NEWEST, SORTS
 from storage_core.models import STATUSES
 from storage_core.models.backtest import METRIC_COLUMNS, SOURCES
-from webapp.context.columns import COLUMNS, DEFAULT_COLUMNS
+from webapp.columns import COLUMNS, DEFAULT_COLUMNS
 from webapp.ranges import instants
 
 PAGE_SIZES: Final = (25, 50, 100)

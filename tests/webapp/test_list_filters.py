@@ -16,7 +16,7 @@ from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
 from tests.webapp import results
 from webapp.api.requests import ListQuery
-from webapp.context.columns import COLUMNS, DEFAULT_COLUMNS
+from webapp.columns import COLUMNS, DEFAULT_COLUMNS
 from webapp.list_query import FILTERS, Viewer, read
 
 SEOUL = Viewer(id=1, zone="Asia/Seoul", owners={"me": 1, "tom": 2})

@@ -14,7 +14,7 @@ from engine.metrics import METRICS, MetricSpec
 from engine.spec import SPEC_FIELDS
 from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
-from webapp.context.columns import SIGNED
+from webapp.columns import SIGNED
 from webapp.context.form import CHOICE_WORDS
 from webapp.context.rows import short_params, short_symbols, value_words
 from webapp.filters import (

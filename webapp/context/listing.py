@@ -13,7 +13,7 @@ from engine.spec import TIMEFRAMES
 from storage_core.backtest_list import SORTS
 from storage_core.models import STATUSES
 from storage_core.models.backtest import METRIC_COLUMNS, SOURCES
-from webapp.context.columns import COLUMNS, SHORT, SOURCE_WORDS, STATE, Column, chosen
+from webapp.columns import COLUMNS, SHORT, SOURCE_WORDS, STATE, Column, chosen
 from webapp.list_query import RECENT, Asked
 
 SHOWN: Final = 2

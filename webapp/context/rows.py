@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from engine.catalog import Catalog
 from storage_core.backtests import MAX_ATTEMPTS
 from storage_core.models import Backtest
-from webapp.context.columns import DEFAULT_COLUMNS, STATE, Cell, ParamWords, chosen, short_symbols
+from webapp.columns import DEFAULT_COLUMNS, STATE, Cell, ParamWords, chosen, short_symbols
 from webapp.filters import ago, utc_title
 
 __all__ = ["ACTIVE", "Row", "ctx_row", "short_symbols"]
