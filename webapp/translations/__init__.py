@@ -1,0 +1,1 @@
+"""Translations of everything people see. `python -m webapp.translations` brings the catalogues up to date."""
