@@ -61,6 +61,31 @@ def test_two_clocks_fill_a_gap_once(runtime):
     assert count_tickets(runtime.broker) == 20
 
 
+def test_two_clocks_take_a_silent_run_back_once(runtime):
+    made = [queue(runtime) for _ in range(10)]
+    long_ago = utc_now() - timedelta(minutes=1)
+    for task_id in made:
+        with session_scope(runtime.engine) as session:
+            backtests.claim(session, task_id, worker="test", now=long_ago)
+    last = made[0]  # its third attempt: it fails, and is one dead letter
+    with session_scope(runtime.engine) as session:
+        backtests.get(session, last).attempt = 3
+    start = threading.Barrier(2)
+
+    def tick_with_the_other():
+        start.wait()
+        tick(runtime.engine, runtime.broker)
+
+    threads = [threading.Thread(target=tick_with_the_other) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert kinds(runtime, last) == ["submitted", "claimed", "failed"]
+    assert [letter.task_id for letter in list_dead(runtime.broker)] == [last]
+    assert [kinds(runtime, task_id) for task_id in made[1:]] == [["submitted", "claimed", "requeued"]] * 9
+
+
 def test_what_waits_for_its_backoff_gets_no_ticket(runtime):
     task_id = queue(runtime)
     with session_scope(runtime.engine) as session:
