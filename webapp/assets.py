@@ -17,6 +17,7 @@ from werkzeug.security import safe_join
 
 FOREVER: Final = "public, max-age=31536000, immutable"
 TYPES: Final = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+LONGEST_NAME: Final = 200  # a system refuses names over 255 bytes with an error of its own
 
 
 def init_app(app: Flask, folder: Path) -> None:
@@ -27,7 +28,7 @@ def init_app(app: Flask, folder: Path) -> None:
         return url_for("static", filename=name, v=version(folder / name))
 
     def static(filename: str) -> Response:
-        found = safe_join(str(folder), filename)
+        found = safe_join(str(folder), filename) if len(filename) <= LONGEST_NAME else None
         if found is None or not Path(found).is_file():
             abort(404)
         return _answer(Path(found))

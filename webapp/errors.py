@@ -12,7 +12,7 @@ from markupsafe import escape
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
-from storage_core.errors import AccountNotFound, BacktestNotFound, BadCursor, ResultDamaged, ResultMissing
+from storage_core.errors import AccountNotFound, BacktestNotFound, BadCursor, JobNotFound, ResultDamaged, ResultMissing
 from storage_core.object_errors import ObjectError
 from webapp.htmx import is_htmx
 from webapp.problems import KINDS, problem, usual_code
@@ -41,6 +41,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, _on_http)
     app.register_error_handler(CSRFError, _on_csrf)
     app.register_error_handler(AccountNotFound, lambda error: answer(404))
+    app.register_error_handler(JobNotFound, lambda error: answer(404))
     app.register_error_handler(BacktestNotFound, lambda error: answer(404))
     app.register_error_handler(BadCursor, lambda error: answer(400, str(error), "bad_cursor"))
     app.register_error_handler(ResultMissing, _on_missing)

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from pathlib import Path
+from urllib.parse import quote
 from zlib import crc32
 
 import pytest
@@ -46,7 +47,7 @@ FIELDS = re.compile(r"""\bname="([a-z_A-Z.]+)\"""")
 MORE = ("next", "back", "sort", "columns", "size", "after", "before", "page", "symbol", "ids", "id", "q")
 ENDING = {"POST /logout", "POST /account/sessions/end", "POST /account/password"}
 """What ends the session that the next request needs."""
-FINE = {200, 303, 400, 403, 404, 409, 413, 422, 429, 503}
+FINE = {200, 303, 308, 400, 403, 404, 405, 409, 413, 422, 429, 503}
 
 
 def known_names() -> list[str]:
@@ -146,6 +147,23 @@ def test_hostile_forms(route, shared_app, shared_engine, ids, things, nothing_le
 
 def csrf_token(client: FlaskClient) -> str:
     return client.get("/account").get_data(as_text=True).split('name="csrf-token" content="')[1].split('"')[0]
+
+
+TEXT_IN_PATH = re.compile(r"<(?:path:)?(name|part|symbol|timeframe|filename|backup)>")
+
+
+@pytest.mark.parametrize("route", [route for route in TABLE if TEXT_IN_PATH.search(route)])
+def test_hostile_paths(route, shared_app, shared_engine, ids, nothing_leads_out):
+    method, _, rule = route.partition(" ")
+    client = client_of(shared_app, "admin", shared_engine, ids)
+    token = csrf_token(client)
+    plain = re.sub(r"<[^>]*>", "{}", rule)
+    for what, value in HOSTILE.items():
+        for quoted in (quote(value, safe=""), quote(quote(value, safe=""), safe="")):
+            address = plain.replace("{}", quoted)
+            answer = client.open(address, method=method, headers={"X-CSRFToken": token})
+            assert answer.status_code in {303, 308, 400, 404, 405}, (address, what)
+            check(answer, (address, what))
 
 
 @pytest.mark.parametrize("target", LEADS_OUT)

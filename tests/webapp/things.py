@@ -16,7 +16,21 @@ from tests.webapp import results
 from tests.webapp.access_table import Line
 
 ROLES = {"stranger": "trader", "viewer": "viewer", "owner": "trader", "admin": "admin"}
-FILL = {"part": "range", "name": "sma_cross", "filename": "css/app.css", "backup": "nothing"}
+FILL = {
+    "part": "range",
+    "name": "sma_cross",
+    "filename": "css/app.css",
+    "backup": "nothing",
+    "symbol": "KRW-BTC",
+    "timeframe": "1h",
+}
+    "part": "range",
+    "name": "sma_cross",
+    "filename": "css/app.css",
+    "backup": "nothing",
+    "symbol": "KRW-BTC",
+    "timeframe": "1h",
+}
 
 
 class Things:
@@ -89,6 +103,6 @@ def address_of(app: Flask, rule: str, line: Line, identity: object) -> str:
         elif line.of:
             values[name] = identity
         else:
-            values[name] = UUID(int=7) if name in ("task_id", "job_id") else 7
+            values[name] = UUID(int=7) if name in ("task_id", "job_id", "upload_id") else 7
     path = app.url_map.bind("localhost").build(found.endpoint, values)
     return f"{path}?{line.query.replace('{id}', str(identity))}" if line.query else path
