@@ -24,13 +24,6 @@ FILL = {
     "symbol": "KRW-BTC",
     "timeframe": "1h",
 }
-    "part": "range",
-    "name": "sma_cross",
-    "filename": "css/app.css",
-    "backup": "nothing",
-    "symbol": "KRW-BTC",
-    "timeframe": "1h",
-}
 
 
 class Things:
