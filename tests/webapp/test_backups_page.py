@@ -110,7 +110,7 @@ def test_nothing_else_can_be_asked_for(admin: Browser, engine: Engine, form: dic
 
 @pytest.mark.parametrize("name", ["20200101T000000Z", "nothing", "..%2f..%2fetc"])
 def test_a_backup_that_is_not_there_is_not_found(admin: Browser, name: str) -> None:
-    assert "not" in admin.get(f"{PAGE}/{name}", status=404).text
+    assert f"flask backup restore {name}" not in admin.get(f"{PAGE}/{name}", status=404).text
 
 
 def test_what_is_overdue_is_said(admin: Browser, engine: Engine) -> None:
