@@ -143,3 +143,25 @@ def test_export_as_zip(tom, task_id, stored):
         assert sorted(archive.namelist()) == ["backtest.json", *sorted(f"{name}.csv" for name in TABLES)]
         rows = list(csv.reader(io.TextIOWrapper(archive.open("symbol_signals.csv"), "utf-8")))
     assert len(rows) == 1 + stored("symbol_signals").num_rows
+
+
+def test_export_as_parquet_zip(tom, task_id, stored):
+    answer = tom("GET", f"/backtests/{task_id}/export?format=parquet-zip")
+    assert answer.headers["Content-Disposition"].endswith('.parquet.zip"')
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
+        assert json.loads(archive.read("backtest.json"))["task_id"] == str(task_id)
+        for name in TABLES:
+            assert pyarrow.parquet.read_table(io.BytesIO(archive.read(f"{name}.parquet"))).equals(stored(name))
+
+
+def test_export_in_the_legacy_layout_and_as_a_report(tom, task_id, stored):
+    answer = tom("GET", f"/backtests/{task_id}/export?format=legacy")
+    assert answer.mimetype == "application/json"
+    assert answer.headers["Content-Disposition"].endswith('.result.json"')
+    document = answer.json
+    assert document["run_id"] == str(task_id)
+    assert sum(len(one["signals"]) for one in document["symbols"]) == stored("symbol_signals").num_rows
+    report = tom("GET", f"/backtests/{task_id}/export?format=html")
+    assert report.mimetype == "text/html"
+    assert "attachment" in report.headers["Content-Disposition"]
+    assert report.data.startswith(b"<!doctype html>")

@@ -1,11 +1,15 @@
 """Chart data: what it holds, how it is cut, how it is kept."""
 
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
+from engine.catalog import STRATEGIES
 from storage_core.bar_store import BarStore
+from storage_core.db import session_scope
+from storage_core.models import Backtest
 from tests.webapp import results
 from webapp.candle_charts import MOST_MARKERS
 
@@ -156,3 +160,70 @@ def test_a_damaged_result_is_said_to_be_damaged(admin, long_result, settings):
     admin.get(long_result, status=500)
     path.unlink()
     assert admin.json(chart(long_result, "equity")).status_code == 404
+
+
+def test_the_lines_of_the_strategy_come_with_the_candles(admin, long_result):
+    closes = results.bars(9_000, seed=0).close
+    whole = admin.json(chart(long_result, "candles")).json
+    assert [(line["label"], line["pane"]) for line in whole["lines"]] == [("Mean 24", "price"), ("Mean 96", "price")]
+    assert whole["lines"][1]["v"][-1] == pytest.approx(closes[-96:].mean(), rel=1e-6)
+    assert all(len(line["v"]) == len(whole["t"]) for line in whole["lines"])
+    start = whole["t"][0] + 500 * 3600
+    near = admin.json(f"{chart(long_result, 'candles')}?from={start}&to={start + 9 * 3600}").json
+    expected = [closes[i - 23 : i + 1].mean() for i in range(500, 510)]
+    assert near["lines"][0]["v"] == pytest.approx(expected, rel=1e-6)
+    first = admin.json(f"{chart(long_result, 'candles')}?to={whole['t'][0] + 30 * 3600}").json
+    assert first["lines"][0]["v"][:23] == [None] * 23
+    assert first["lines"][0]["v"][23] is not None
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_every_strategy_has_a_chart(admin, completed, strategy):
+    address = completed(strategy=strategy, params={})
+    data = admin.json(chart(address, "candles")).json
+    assert bool(data["lines"]) == (strategy != "buy_and_hold")
+    for line in data["lines"]:
+        assert any(value is not None for value in line["v"])
+    again = admin.json(f"{chart(address, 'candles')}?from={data['t'][300]}").json
+    for line, part in zip(data["lines"], again["lines"], strict=True):
+        assert part["v"][-1] == pytest.approx(line["v"][-1], rel=1e-6)
+
+
+def test_equity_and_drawdown_stand_below_the_candles(admin, long_result):
+    data = admin.json(chart(long_result, "candles")).json
+    equity = results.equity(results.bars(9_000, seed=0))
+    falls = (equity / np.maximum(np.maximum.accumulate(equity), results.CASH) - 1) * 100
+    assert len(data["equity"]) == len(data["drawdown"]) == len(data["t"])
+    assert data["equity"][-1] == pytest.approx(equity[-1], rel=1e-6)
+    assert min(data["drawdown"]) == pytest.approx(falls.min(), rel=1e-4)
+    start = data["t"][0] + 1_000 * 3600
+    near = admin.json(f"{chart(long_result, 'candles')}?from={start}&to={start + 20 * 3600}").json
+    assert near["equity"] == pytest.approx(equity[1000:1021].tolist(), rel=1e-6)
+    assert near["drawdown"] == pytest.approx(falls[1000:1021].tolist(), rel=1e-3, abs=1e-6)
+
+
+def test_from_trade_to_trade(admin, long_result):
+    address = chart(long_result, "trade")
+    first = admin.json(f"{address}?after=0").json
+    assert first == {"at": 1704099600, "until": 1704099600 + 3 * 3600}
+    seen, at = [], 0
+    while (answer := admin.json(f"{address}?after={at}")).status_code == 200:
+        at = answer.json["at"]
+        seen.append(at)
+    assert answer.status_code == 204
+    assert len(seen) == 40
+    assert admin.json(f"{address}?before={seen[7]}").json["at"] == seen[6]
+    assert admin.json(f"{address}?before={seen[0]}").status_code == 204
+    for query in ("", "?after=1&before=2", "?after=x", "?after=1&symbol=KRW-XRP"):
+        assert admin.json(address + query).status_code == 400, query
+
+
+def test_charts_know_which_symbols_count(admin, engine, settings, users, completed):
+    address = completed(symbols=["KRW-BTC", "KRW-ETH"], count=300)
+    before = admin.get(address).by_id("equity-chart").get("data-version")
+    with session_scope(engine) as session:
+        row = session.get_one(Backtest, uuid.UUID(address[-36:]))
+        row.metadata_ = {**row.metadata_, "active_symbols": {"symbols": ["KRW-ETH"], "metrics": {}}}
+    assert admin.get(address).by_id("equity-chart").get("data-version") != before
+    data = admin.json(chart(address, "equity")).json
+    assert data["equity"] == pytest.approx(results.equity(results.bars(300, seed=1)).tolist(), rel=1e-6)

@@ -61,7 +61,8 @@ def test_at_rest_the_web_loads_no_heavy_library(tmp_path):
 def test_reading_a_result_needs_neither_numba_nor_pandas(completed, settings):
     address = completed(symbols=["KRW-BTC", "KRW-ETH"])
     charts = address.replace("/backtests/", "/charts/")
-    tabs = [address + tab for tab in ("", "/chart", "/trades", "/setup")]
+    tabs = [address + tab for tab in ("", "/chart", "/trades", "/trades.csv", "/analysis", "/setup", "/report.html")]
+    tabs += [f"{address}/data-changed"]
     assert run(READING, settings.data_dir, *tabs, f"{charts}/equity.json", f"{charts}/candles.json") == "[]"
 
 
