@@ -84,17 +84,17 @@ def test_the_last_round_of_housekeeping(admin, engine, settings, old):
 def test_a_preview_then_the_deletion_then_taking_it_back(admin, engine, settings, old):
     answer = admin.post(f"{PAGE}/preview", {"days": "90", "status": "completed", "keep_top": "0"})
     assert (answer.status_code, answer.location) == (303, f"{PAGE}#storage-work")
-    assert admin.get(PAGE).by_id("storage-work").get("hx-get") == f"{PAGE}/work"
+    assert admin.get(PAGE).by_id("storage-work").get("hx-get") == f"{PAGE}/cleanups"
     work(engine, settings)
     assert deleted(engine) == set()
-    page = admin.get(f"{PAGE}/work", htmx=True)
+    page = admin.get(f"{PAGE}/cleanups", htmx=True)
     assert "older than 90 days; completed: would delete 2 backtests" in page.text
     assert "keeps 1 that are pinned or among the best" in page.text
     assert page.by_id("storage-work").get("hx-get") is None
     assert admin.post(form(page, "/delete")).status_code == 303
     work(engine, settings)
     assert deleted(engine) == set(old[1:])
-    page = admin.get(f"{PAGE}/work", htmx=True)
+    page = admin.get(f"{PAGE}/cleanups", htmx=True)
     assert "deleted 2 backtests" in page.text
     assert admin.post(form(page, "/undo")).status_code == 303
     work(engine, settings)
@@ -137,16 +137,16 @@ def test_what_cannot_be_is_said_beside_the_field(admin, changes, field):
 
 def test_who_may_look_and_who_may_delete(admin, trader, viewer, engine, settings, old):
     viewer.get(PAGE, status=403)
-    viewer.get(f"{PAGE}/work", status=403)
+    viewer.get(f"{PAGE}/cleanups", status=403)
     assert not [one for one in trader.get(PAGE).find("form") if "/preview" in one.get("action")]
     assert trader.post(f"{PAGE}/preview", {"days": "0"}).status_code == 403
     admin.post(f"{PAGE}/preview", {"days": "90", "status": "", "keep_top": "0"})
     with session_scope(engine) as session:
         (job,) = jobs.listed(session)
-    assert admin.post(f"{PAGE}/work/{job.job_id}/delete").status_code == 409, "the preview has not ended"
+    assert admin.post(f"{PAGE}/cleanups/{job.job_id}/delete").status_code == 409, "the preview has not ended"
     work(engine, settings)
     for action in ("delete", "undo"):
-        assert trader.post(f"{PAGE}/work/{job.job_id}/{action}").status_code == 403
-    assert admin.post(f"{PAGE}/work/{job.job_id}/undo").status_code == 409, "nothing was deleted"
-    assert admin.post(f"{PAGE}/work/{results.queue(engine, owner_id=1)}/delete").status_code == 404
+        assert trader.post(f"{PAGE}/cleanups/{job.job_id}/{action}").status_code == 403
+    assert admin.post(f"{PAGE}/cleanups/{job.job_id}/undo").status_code == 409, "nothing was deleted"
+    assert admin.post(f"{PAGE}/cleanups/{results.queue(engine, owner_id=1)}/delete").status_code == 404
     assert deleted(engine) == set()

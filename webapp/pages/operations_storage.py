@@ -57,7 +57,7 @@ def page() -> str:
     return _show(TYPED, {})
 
 
-@blueprint.get("/work")
+@blueprint.get("/cleanups")
 def work() -> str:
     """The part that follows clean-ups."""
     return render_template("operations/_storage_work.html", work=_work())
@@ -74,7 +74,7 @@ def preview() -> AnyResponse | tuple[str, int]:
     return _begin(CLEAN_UP, {**args, "dry_run": True})
 
 
-@blueprint.post("/work/<uuid:job_id>/delete")
+@blueprint.post("/cleanups/<uuid:job_id>/delete")
 def delete(job_id: UUID) -> AnyResponse:
     """Delete by the rules of a preview."""
     need_admin()
@@ -85,7 +85,7 @@ def delete(job_id: UUID) -> AnyResponse:
     return _begin(CLEAN_UP, {**job.args, "dry_run": False})
 
 
-@blueprint.post("/work/<uuid:job_id>/undo")
+@blueprint.post("/cleanups/<uuid:job_id>/undo")
 def undo(job_id: UUID) -> AnyResponse:
     """Take back a clean-up."""
     need_admin()
