@@ -111,6 +111,19 @@ def test_tag_and_save_a_view(page, five):
     expect(rows(page)).to_have_count(2)
 
 
+def test_columns_are_chosen_over_the_page(page, five):
+    page.goto("/backtests?sort=-sharpe")
+    before = page.locator("#filters").bounding_box()
+    page.locator("#menu-columns > summary").click()
+    assert page.locator("#filters").bounding_box() == before
+    page.get_by_role("checkbox", name="Sortino ratio").check()
+    page.get_by_role("checkbox", name="Params").uncheck()
+    page.locator("#menu-columns").get_by_role("button", name="Apply").click()
+    expect(page.get_by_role("columnheader", name="Sortino")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Params")).to_have_count(0)
+    assert where(page).startswith("/backtests?sort=-sharpe&column=symbols&column=timeframe&column=total_return_pct")
+
+
 def test_compare_two_and_add_a_third(page, five):
     page.goto("/backtests")
     for place in (0, 1):
