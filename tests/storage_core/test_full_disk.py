@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from storage_core import result_store
 from storage_core.backtests import Claim
 from storage_core.errors import DiskProblem
-from storage_core.modes import DUAL_WRITE, PARQUET_ONLY
+from storage_core.modes import DUAL_WRITE, JSON_ONLY
 from storage_core.reconcile import reconcile
 from storage_core.result_store import ResultTables
 from storage_core.settings import Settings
@@ -56,7 +56,7 @@ def everything_below(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
-@pytest.mark.parametrize("mode", [PARQUET_ONLY, DUAL_WRITE])
+@pytest.mark.parametrize("mode", [JSON_ONLY, DUAL_WRITE])
 def test_a_full_disk_leaves_nothing_half_and_the_attempt_can_save_later(
     engine: Engine, settings: Settings, disk: Remount, mode: str
 ) -> None:
