@@ -19,7 +19,7 @@ from storage_core.bar_merge import MergePlan, Wins, merged, plan
 from storage_core.bar_quality import Quality, quality_of
 from storage_core.bar_table import BarTable, checked, fingerprint
 from storage_core.errors import BadSymbol, BadTimeframe, BarsDamaged, NoBars
-from storage_core.files import disk_problems, file_lock, fsync_dir, write_bytes
+from storage_core.files import create_bytes, disk_problems, file_lock, fsync_dir, write_bytes
 
 __all__ = ["TIMEFRAMES", "BarStore", "BarTable", "Coverage", "MergePlan", "Wins", "fingerprint"]
 
@@ -82,7 +82,7 @@ class BarStore:
             except FileNotFoundError:
                 continue  # deleted a moment ago
             else:
-                coverages.append(_coverage(name[1], name[2], entry))
+                coverages.append(coverage_of(name[1], name[2], entry))
         if entries != kept:
             self._keep_inventory(entries)
         return sorted(coverages, key=_in_order), damaged
@@ -99,10 +99,10 @@ class BarStore:
         except FileNotFoundError:
             raise NoBars(symbol, timeframe, self._available(symbol, timeframe)) from None
         if "quality" not in entry:
-            entry = {**entry, **_facts(self.read(symbol, timeframe), timeframe)}
+            entry = {**entry, **facts_of(self.read(symbol, timeframe), timeframe)}
             with file_lock(self.root / ".lock"):
                 self._keep_inventory({**self._kept_inventory(), path.name: entry})
-        return _coverage(symbol, timeframe, entry)
+        return coverage_of(symbol, timeframe, entry)
 
     def read(self, symbol: str, timeframe: str, start: datetime | None = None, end: datetime | None = None) -> BarTable:
         """The bars that open at or after `start` and before `end` (aware; None: without limit).
@@ -117,7 +117,7 @@ class BarStore:
 
     def plan(self, symbol: str, timeframe: str, bars: BarTable | Mapping[str, Any]) -> MergePlan:
         """What `merge` would do; nothing is stored. Raises as it does, but for BarConflicts."""
-        new = _checked(symbol, timeframe, bars)
+        new = checked_bars(symbol, timeframe, bars)
         return plan(self._load(symbol, timeframe, _EVER, _NEVER), new)
 
     def merge(
@@ -135,14 +135,14 @@ class BarStore:
     ) -> tuple[Coverage, MergePlan]:
         """The same, and what it did."""
         path = self.path(symbol, timeframe)
-        new = _checked(symbol, timeframe, bars)
+        new = checked_bars(symbol, timeframe, bars)
         with file_lock(self.root / ".lock"):
             whole, done = joined(symbol, timeframe, self._load(symbol, timeframe, _EVER, _NEVER), new, wins)
             if whole is not None:
                 from storage_core.bar_files import write_bars
 
                 write_bars(path, whole)
-                entry = {**_entry(path, None), **_facts(whole, timeframe)}
+                entry = {**_entry(path, None), **facts_of(whole, timeframe)}
                 self._keep_inventory({**self._kept_inventory(), path.name: entry})
         return self.coverage(symbol, timeframe), done
 
@@ -155,6 +155,10 @@ class BarStore:
             except FileNotFoundError:
                 raise NoBars(symbol, timeframe, self._available(symbol, timeframe)) from None
             fsync_dir(self.root)
+
+    def install(self, symbol: str, timeframe: str, shipped: Path) -> bool:
+        """Store a file of bars, byte for byte, where there are none; False when there are."""
+        return create_bytes(self.path(symbol, timeframe), shipped.read_bytes())
 
     def state(self, symbol: str, timeframe: str) -> Hashable:
         """Something that changes whenever these bars change; None when there are none. Costs one look at a file."""
@@ -215,7 +219,8 @@ def available(inventory: list[Coverage], symbol: str, timeframe: str) -> str:
     return ", ".join(named[:_MOST_NAMED] + more) or "nothing yet"
 
 
-def _checked(symbol: str, timeframe: str, bars: BarTable | Mapping[str, Any]) -> BarTable:
+def checked_bars(symbol: str, timeframe: str, bars: BarTable | Mapping[str, Any]) -> BarTable:
+    """The bars as they may be stored. Raises BadSymbol, BadTimeframe, BadBars."""
     file_name(symbol, timeframe)
     return checked(f"{symbol} {timeframe}", bars.columns() if isinstance(bars, BarTable) else bars)
 
@@ -231,11 +236,13 @@ def _entry(path: Path, kept: dict[str, Any] | None) -> dict[str, Any]:
     return {**identity, **extent(path)}
 
 
-def _facts(bars: BarTable, timeframe: str) -> dict[str, Any]:
+def facts_of(bars: BarTable, timeframe: str) -> dict[str, Any]:
+    """Fingerprint and quality, as they are kept."""
     return {"fingerprint": fingerprint(bars), "quality": quality_of(bars, TIMEFRAMES[timeframe]).as_dict()}
 
 
-def _coverage(symbol: str, timeframe: str, entry: Mapping[str, Any]) -> Coverage:
+def coverage_of(symbol: str, timeframe: str, entry: Mapping[str, Any]) -> Coverage:
+    """What is kept of one symbol and timeframe, as a Coverage."""
     first, last = (_EPOCH + timedelta(microseconds=entry[name]) for name in ("first", "last"))
     quality = Quality.from_dict(entry["quality"]) if "quality" in entry else None
     return Coverage(

@@ -125,7 +125,10 @@ def times(column: Any, zone: str) -> NDArray[np.int64]:
         return _since_1970(numbers(column))
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise BadUpload(f"a column of {kind} cannot be read as times", field="timestamp")
-    text = pc.utf8_trim_whitespace(column)
+    return _times_of_text(pc.utf8_trim_whitespace(column), zone)
+
+
+def _times_of_text(text: Any, zone: str) -> NDArray[np.int64]:
     try:
         return _since_1970(_filled(pc.cast(text, pa.float64())))
     except pa.ArrowInvalid:  # some are words of a calendar, or all

@@ -8,7 +8,7 @@ from typing import Any
 
 from storage_core.bar_store import BarStore
 from storage_core.errors import BarsDamaged
-from storage_core.files import create_bytes, sha256_file
+from storage_core.files import sha256_file
 
 SAMPLE_DIR = Path(__file__).parent / "sample"
 
@@ -28,11 +28,10 @@ def install_sample(bar_store: BarStore, *, source: Path = SAMPLE_DIR) -> list[st
     for entry in provenance():
         shipped = source / entry["file"]
         symbol, _, timeframe = shipped.stem.partition("_")
-        target = bar_store.path(symbol, timeframe)
-        if target.exists():
+        if bar_store.state(symbol, timeframe) is not None:
             continue
         if not shipped.exists() or sha256_file(shipped) != entry["sha256"]:
             raise BarsDamaged(shipped, "it is not the file that was shipped (its sha256 differs)")
-        if create_bytes(target, shipped.read_bytes()):
-            copied.append(target.name)
+        if bar_store.install(symbol, timeframe, shipped):
+            copied.append(shipped.name)
     return copied

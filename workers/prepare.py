@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from storage_core.accounts import needs_setup, setup_token
-from storage_core.bar_store import BarStore
+from storage_core.bars import bar_store_for
 from storage_core.db import make_engine, session_scope
 from storage_core.errors import StorageError
 from storage_core.logs import configure_logs
@@ -25,7 +25,7 @@ from workers.valkey import wait_until_ready
 def prepare(settings: Settings) -> str:
     """Make everything ready for the other processes; the text for the person at the terminal."""
     upgrade(settings.database_url)
-    install_sample(BarStore(settings.bars_dir))
+    install_sample(bar_store_for(settings))
     engine = make_engine(settings.database_url)
     broker = make_broker(settings.broker_url)
     try:

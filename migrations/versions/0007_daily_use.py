@@ -16,7 +16,7 @@ branch_labels = None
 depends_on = None
 
 NEWEST = [sa.text("created_at DESC"), sa.text("task_id DESC")]
-TABLES = ("schedules", "saved_views", "presets", "jobs", "processes", "audit_log", "alerts")
+TABLES = ("schedules", "saved_views", "presets", "jobs", "bar_files", "processes", "audit_log", "alerts")
 
 COMPLETED = "status = 'completed'"
 METRICS = (
@@ -85,6 +85,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_processes")),
     )
     op.create_index(op.f("ix_processes_kind_seen_at"), "processes", ["kind", "seen_at"])
+
+    op.create_table(
+        "bar_files",
+        sa.Column("symbol", sa.String(length=31), nullable=False),
+        sa.Column("timeframe", sa.String(length=10), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("first", sa.BigInteger(), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("quality", JsonB, nullable=False),
+        sa.Column("updated_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("symbol", "timeframe", name=op.f("pk_bar_files")),
+    )
 
     op.create_table(
         "jobs",
