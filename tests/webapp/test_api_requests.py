@@ -97,6 +97,8 @@ def test_the_last_day_there_is(tom, bars):
         ("/backtests?period_from=2024-02-30", "period_from"),
         ("/backtests?sharpe_min=nan", "sharpe_min"),
         ("/backtests?sharpe_min=1e400", "sharpe_min"),
+        ("/backtests?sharpe_min=1&sharpe_min=2", "sharpe_min"),
+        ("/backtests?status=queued&size=5&status=running&size=5", "size"),
         ("/strategies?x=1", "x"),
         ("/data?x=1", "x"),
     ],

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from webapp.api.answers import Problem
 from webapp.api.limits import limited
-from webapp.api.reading import read_body
+from webapp.api.reading import read_body, read_query
 
 BACKTESTS: Final = Tag(name="Backtests", description="Submit, follow, find, keep and delete backtests.")
 RESULTS: Final = Tag(name="Results", description="Trades, equity and exports of completed backtests.")
@@ -19,6 +19,7 @@ CATALOGUE: Final = Tag(name="Catalogue", description="What can be run, and on wh
 
 blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1", operation_id_callback=lambda *, name, **_: name)
 limited(blueprint)
+blueprint.before_request(read_query)
 blueprint.before_request(read_body)
 
 Answers = dict[str | int, Any]

@@ -1,10 +1,15 @@
-"""Bodies, read strictly: plain JSON in UTF-8, no key twice, no NaN, not too deep, not too much."""
+"""What comes in, read strictly. Bodies: plain JSON in UTF-8, no key twice, no NaN, not too deep, not too much.
+
+Queries: no field twice that takes one value, as one of the two would be silently lost.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any, Final
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final, get_type_hints
 
 from flask import Response, current_app, request
 
@@ -16,6 +21,7 @@ LARGEST: Final = 256_000
 DEEPEST: Final = 20
 MOST_VALUES: Final = 5_000
 LARGEST_WHOLE: Final = 2**63
+ONE_VALUE: Final = "one value"
 
 
 class NotPlain(ValueError):
@@ -39,6 +45,26 @@ def read_body() -> Response | None:
         errors = [{"field": "body", "message": "The body must be a JSON object.", "allowed": "an object"}]
         return problem("invalid_request", "The body must be a JSON object.", errors=errors)
     return None
+
+
+def read_query() -> Response | None:
+    """Before a view: refuse a field of the query that is there twice and takes one value."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    known = _fields(view) if view is not None else {}
+    twice = [name for name, values in request.args.lists() if len(values) > 1 and known.get(name) == ONE_VALUE]
+    if not twice:
+        return None
+    allowed = "given once"
+    errors = [{"field": name, "message": f"{name} is there twice", "allowed": allowed} for name in twice]
+    return problem("invalid_request", "; ".join(one["message"] for one in errors) + ".", errors=errors)
+
+
+@cache
+def _fields(view: Callable[..., Any]) -> dict[str, str]:
+    """The fields of a view's query, each with whether it takes one value or a list."""
+    model = get_type_hints(view).get("query")
+    properties = model.model_json_schema()["properties"] if model is not None and model.model_fields else {}
+    return {name: "list" if one.get("type") == "array" else ONE_VALUE for name, one in properties.items()}
 
 
 def parse(raw: bytes) -> Any:
