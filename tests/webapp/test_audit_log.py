@@ -90,3 +90,12 @@ def test_a_deletion_leads_to_its_backtest(admin, engine, completed, users):
     assert len(found) == 2
     assert ["backtest.restored" in found[0], "backtest.deleted" in found[1]] == [True, True]
     assert page.find("a", href=f"/backtests/{task_id}")
+
+
+def test_deleting_several_is_noted_for_each_and_only_for_ones_own(trader, admin, completed, users):
+    his = [completed(owner_id=users["tom"]).rpartition("/")[2] for _ in range(2)]
+    hers = completed().rpartition("/")[2]
+    trader.post("/backtests/selected", {"do": "delete", "id": [*his, hers]})
+    found = rows(admin.get("/operations/audit?action=backtest.deleted"))
+    assert sorted(row.split()[4] for row in found) == sorted(task_id[:8] for task_id in his)
+    admin.get(f"/backtests/{hers}")

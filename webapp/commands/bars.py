@@ -16,6 +16,7 @@ from flask.cli import AppGroup, with_appcontext
 from storage_core.bar_merge import WINS
 from storage_core.bar_store import TIMEFRAMES, Coverage
 from storage_core.bar_upload_errors import BadUpload
+from webapp.audit import audit
 from webapp.commands.terminal import FINDINGS, Instant, problems, say, say_json
 from webapp.extensions import bar_store, db
 from webapp.filters import count, file_size
@@ -82,6 +83,8 @@ def import_bars(file: Path, as_json: bool, **asked: Any) -> None:
         stored = not stops and not asked["dry_run"]
         if stored:
             bar_store().merge(reading.symbol, reading.timeframe, found.checked.bars, wins=asked["wins"])
+            audit("bars.upload", f"{reading.symbol} {reading.timeframe}", file=file.name, rows=found.checked.rows)
+            db.session.commit()
     facts = {
         "symbol": reading.symbol, "timeframe": reading.timeframe, "rows": found.checked.rows,
         "added": found.plan.added, "same": found.plan.same, "conflicts": found.plan.conflicts,
@@ -180,7 +183,6 @@ def delete(symbol: str, timeframe: str, yes: bool, as_json: bool) -> None:
     Example: flask bars delete KRW-BTC 1h
     """
     from storage_core.bar_uses import count_uses
-    from webapp.audit import audit
 
     with problems():
         found = bar_store().coverage(symbol, timeframe)

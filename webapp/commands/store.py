@@ -15,6 +15,7 @@ from flask.cli import with_appcontext
 from storage_core.backtest_filters import Filters
 from storage_core.backtest_list import SORTS
 from storage_core.chosen import Choice, Sample, unknown_ids
+from webapp.audit import audit
 from webapp.commands.store_options import filter_options
 from webapp.commands.terminal import FINDINGS, problems, progress, say, say_json
 from webapp.extensions import db, settings
@@ -123,6 +124,9 @@ def cleanup_results(filters: Filters, dry_run: bool, as_json: bool, **asked: Any
     items: list[Item] = []
     with problems(), progress("Cleaning up") as step:
         report = clean_up(db.engine, settings(), rules, by=BY, dry_run=dry_run, on_item=items.append, on_progress=step)
+    if not dry_run:
+        audit("results.cleanup", "", days=asked["days"], keep_top=asked["keep_top"])
+        db.session.commit()
     if as_json:
         say_json(report.as_dict())
     else:
@@ -152,6 +156,9 @@ def undelete_results(
     choice = _choice(filters, task_ids)
     with problems():
         back, late = take_back(db.engine, choice, by=BY, dry_run=dry_run)
+    if back and not dry_run:
+        audit("results.undelete", "", count=len(back))
+        db.session.commit()
     if as_json:
         ids = {"restored": [str(task_id) for task_id in back], "too_late": [str(task_id) for task_id in late]}
         say_json({"dry_run": dry_run, **ids})

@@ -14,6 +14,7 @@ from storage_core import backtest_bulk, backtest_list
 from storage_core.backtest_filters import Filters
 from storage_core.db import utc_now
 from storage_core.errors import BadFilter
+from webapp.audit import audit
 from webapp.extensions import db
 from webapp.htmx import go_to
 from webapp.list_export import csv_of
@@ -63,6 +64,8 @@ def undo() -> AnyResponse:
     by = person()
     instant = EPOCH + timedelta(microseconds=int(at))
     back = backtest_bulk.restore(db.session(), instant, owner_id=by.sees_owner, by=by.name)
+    for task_id in back:
+        audit("backtest.restored", task_id)
     db.session.commit()
     if back:
         flash(ngettext("%(num)s backtest is back.", "%(num)s backtests are back.", len(back)))
@@ -101,6 +104,8 @@ def _say(what: str, ids: list[UUID]) -> None:
 def _delete(ids: list[UUID]) -> None:
     by, now = person(), utc_now()
     gone = backtest_bulk.delete(db.session(), ids, owner_id=by.sees_owner, by=by.name, now=now)
+    for task_id in gone:
+        audit("backtest.deleted", task_id)
     if gone:
         flash_deleted(len(gone), now)
     if left := len(ids) - len(gone):
