@@ -83,7 +83,9 @@ def note_refused(
     """Note that `channel` did not take these, and open the alert that it fails. Does not commit."""
     for row, _ in _rows(session, messages):
         row.send_error = f"{channel.name}: {why}"[:LONGEST_MESSAGE]
-    problem = Problem(f"The channel {channel.name} does not take messages: {why}", {"channel": channel.name, "why": why})
+    problem = Problem(
+        f"The channel {channel.name} does not take messages: {why}", {"channel": channel.name, "why": why}
+    )
     raise_(session, key_of(channel), kind="channel", problem=problem, now=now)
 
 
