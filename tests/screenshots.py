@@ -68,6 +68,8 @@ def take_all(browser: Browser, page: Page, folder: Path, results: list[str]) -> 
     result = results[-1]
     pages = {
         "home": "/",
+        "data": "/data",
+        "bars": "/data/USD-BTC/1h",
         "list": "/backtests",
         "list-filtered": "/backtests?timeframe=1h&trade_count_min=5&sort=-sharpe",
         "compare": f"/compare?ids={','.join(one.rpartition('/')[2] for one in results)}",
