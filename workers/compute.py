@@ -19,6 +19,7 @@ from engine.portfolio import PortfolioCurve, combine
 from engine.simulation import Simulation, simulate
 from engine.spec import TIMEFRAMES, BacktestSpec, parse_spec
 from storage_core.already_run import day_range
+from storage_core.bar_quality import quality_of
 from storage_core.bar_table import BarTable, fingerprint
 from storage_core.bars import bar_store_for
 from storage_core.result_store import ResultTables
@@ -135,6 +136,7 @@ def _metadata(
             "missing_bars": gaps.missing_bars,
             "largest_gap_seconds": gaps.largest_gap_seconds,
             "largest_gap_at": None if gaps.largest_gap_at is None else iso(gaps.largest_gap_at),
+            **_quality_figures(bars, TIMEFRAMES[spec.timeframe]),
         },
         "lookahead": {
             "ok": all(report.ok for report in lookahead),
@@ -149,12 +151,24 @@ def _metadata(
     }
 
 
+def _quality_figures(bars: Mapping[str, Bars], seconds: int) -> dict[str, int]:
+    """What else is to be said about the bars of a run, of all symbols together."""
+    found = [quality_of(_table(symbol_bars), seconds) for symbol_bars in bars.values()]
+    return {
+        name: sum(getattr(one, name) for one in found) for name in ("zero_volume_bars", "jump_count", "off_grid_bars")
+    }
+
+
+def _table(bars: Bars) -> BarTable:
+    return BarTable(bars.timestamp, bars.open, bars.high, bars.low, bars.close, bars.volume)
+
+
 def _data_facts(bars: Bars) -> dict[str, Any]:
     return {
         "rows": len(bars),
         "first": iso(int(bars.timestamp[0])),
         "last": iso(int(bars.timestamp[-1])),
-        "sha256": fingerprint(BarTable(bars.timestamp, bars.open, bars.high, bars.low, bars.close, bars.volume)),
+        "sha256": fingerprint(_table(bars)),
     }
 
 

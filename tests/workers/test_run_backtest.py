@@ -40,7 +40,8 @@ def test_a_backtest_is_computed_and_stored(runtime):
     assert sum(signals.column("pnl").to_pylist()) == pytest.approx(closing - 10_000, rel=1e-9)
     assert done.total_return_pct == pytest.approx((closing / 10_000 - 1) * 100, rel=1e-12)
     assert done.metadata_["lookahead"]["ok"] is True
-    assert done.metadata_["data_quality"]["missing_bars"] == 0
+    quality = done.metadata_["data_quality"]
+    assert (quality["missing_bars"], quality["zero_volume_bars"], quality["jump_count"]) == (0, 0, 0)
     assert done.metadata_["bars"] == 744
     assert done.data_fingerprint
 
