@@ -30,6 +30,7 @@ from storage_core.backup_copy import copy_all
 from storage_core.backup_errors import BackupDamaged, BackupDisturbed
 from storage_core.backup_index import FileIndex
 from storage_core.backup_manifest import Content, DatabaseDump, Manifest
+from storage_core.backup_sources import BarsInS3
 from storage_core.backup_store import BackupStore, backup_store
 from storage_core.backup_watcher import Watcher
 from storage_core.db import utc_now
@@ -65,9 +66,10 @@ def create(
         watcher.on_step("begun")
         now, ids = now or utc_now(), store.ids()
         _load(store, index, ids)
-        database = _database(engine, store, index, work, watcher)
-        found = backup_sources.sources(settings, index)
-        index.want(backup_sources.other_files(found))
+        database, bars = _database(engine, store, index, work, watcher)
+        found = backup_sources.sources(settings, index, bars)
+        index.want(backup_sources.bar_files(settings, bars))
+        index.want(backup_sources.other_files(settings))
         copied = copy_all(store, index, found, on_progress=watcher.on_progress)
         watcher.on_step("files")
         files = _send_list(store, index, work / "files.gz")
@@ -117,10 +119,13 @@ def _load(store: BackupStore, index: FileIndex, ids: list[str]) -> None:
             return  # then files are read again; `verify` is who tells
 
 
-def _database(engine: Engine, store: BackupStore, index: FileIndex, work: Path, watcher: Watcher) -> DatabaseDump:
+def _database(
+    engine: Engine, store: BackupStore, index: FileIndex, work: Path, watcher: Watcher
+) -> tuple[DatabaseDump, list[BarsInS3]]:
     path = work / "database.dump"
     with backup_database.snapshot(engine, work, check=watcher.check) as frozen:
         index.want(backup_sources.result_files(frozen))
+        bars = frozen.bars()
         revision = backup_counts.revision(frozen.connection)
         tables = backup_counts.table_counts(frozen.connection)
         samples = backup_counts.table_samples(frozen.connection)
@@ -128,9 +133,10 @@ def _database(engine: Engine, store: BackupStore, index: FileIndex, work: Path, 
     watcher.on_step("dumped")
     content = store.put(path, sha256_file(path))
     watcher.on_step("database")
-    return DatabaseDump(
+    dump = DatabaseDump(
         kind=frozen.kind, content=content, program=program, revision=revision, tables=tables, samples=samples
     )
+    return dump, bars
 
 
 def _send_list(store: BackupStore, index: FileIndex, path: Path) -> Content:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, create_engine, select, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 
 from storage_core import postgres_programs
 from storage_core.backup_errors import DatabaseDamaged
+from storage_core.backup_manifest import Content
 from storage_core.files import disk_problems, fsync_file
-from storage_core.models import Backtest
+from storage_core.models import Backtest, BarFile
 from storage_core.object_streams import PIECE
 from storage_core.postgres_programs import PG_DUMP
 
@@ -52,6 +53,13 @@ class Snapshot(ABC):
             .execution_options(yield_per=ROWS_AT_ONCE)
         )
         yield from (tuple(row) for row in self.connection.execute(query))
+
+    def bars(self) -> list[tuple[str, str, Content]]:
+        """With results in S3: symbol, timeframe and content of the bars that count there."""
+        if not inspect(self.connection).has_table(BarFile.__tablename__):
+            return []  # a schema from before there were any
+        rows = self.connection.execute(select(BarFile.symbol, BarFile.timeframe, BarFile.sha256, BarFile.bytes))
+        return [(symbol, timeframe, Content(sha256, size)) for symbol, timeframe, sha256, size in rows]
 
 
 @contextmanager

@@ -70,11 +70,6 @@ class FileIndex:
         found: tuple[int, str] | None = self._one("SELECT bytes, stamp FROM listed WHERE path = ?", path)
         return found
 
-    def listed_under(self, prefix: str) -> Iterator[str]:
-        """The paths of the listing that begin with `prefix`."""
-        query = "SELECT path FROM listed WHERE path >= ? AND path < ? ORDER BY path"
-        yield from (path for (path,) in self._db.execute(query, (prefix, prefix + "\U0010ffff")))
-
     def want(self, files: Iterable[tuple[str, Content | None]]) -> None:
         """Files that the backup must hold; None where nothing is noted of their content."""
         plain = ((path, noted and noted.bytes, noted and noted.sha256) for path, noted in files)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -23,15 +23,13 @@ from storage_core.object_settings import S3
 from storage_core.result_folders import TRASH
 from storage_core.settings import Settings
 
+BarsInS3 = tuple[str, str, Content]
+"""Symbol, timeframe and the content that counts."""
 _LEFT_OUT = ("__pycache__", "node_modules")
 
 
 class Source(ABC):
     """Files of one group. A path is as in the list of the backup, without the name of the group."""
-
-    @abstractmethod
-    def paths(self) -> Iterator[str]:
-        """All files that are there now."""
 
     @abstractmethod
     def stamp(self, path: str) -> str | None:
@@ -86,17 +84,12 @@ class ObjectSource(Source):
     """Objects under a prefix, by one listing that the index keeps."""
 
     def __init__(self, provider: StorageProvider, group: str, prefix: str, index: FileIndex) -> None:
-        self._provider, self._group, self._prefix, self._index = provider, group, prefix, index
+        self._provider, self._group, self._index = provider, group, index
         listing = provider.list(f"{prefix}/")
         index.add_listed(
             (f"{group}/{info.key}", info.size, f"{info.size}-{info.etag or info.modified.isoformat()}")
             for info in listing
         )
-
-    def paths(self) -> Iterator[str]:
-        """Everything under the prefix."""
-        start = f"{self._group}/"
-        yield from (path.removeprefix(start) for path in self._index.listed_under(f"{start}{self._prefix}/"))
 
     def stamp(self, path: str) -> str | None:
         """Of the listing."""
@@ -111,60 +104,56 @@ class ObjectSource(Source):
             raise FileNotFoundError(path) from error
 
 
-class _Under(Source):
-    """Another source, in which all paths begin with `prefix`."""
+class BarObjects(Source):
+    """Bars in S3: of each path the one object that the database names. An object of bars never changes."""
 
-    def __init__(self, source: Source, prefix: str) -> None:
-        self._source, self._prefix = source, f"{prefix}/"
-
-    def paths(self) -> Iterator[str]:
-        yield from (path.removeprefix(self._prefix) for path in self._source.paths())
+    def __init__(self, provider: StorageProvider, keys: Mapping[str, str]) -> None:
+        self._provider, self._keys = provider, keys
 
     def stamp(self, path: str) -> str | None:
-        return self._source.stamp(self._prefix + path)
+        """Its key, which holds its digest."""
+        return self._keys.get(path)
 
     def open(self, path: str) -> BinaryIO:
-        return self._source.open(self._prefix + path)
-
-
-class _Either(Source):
-    """Files of two places; where both have one, that of the first."""
-
-    def __init__(self, first: Source, second: Source) -> None:
-        self._both = (first, second)
-
-    def paths(self) -> Iterator[str]:
-        yield from sorted({path for source in self._both for path in source.paths()})
-
-    def stamp(self, path: str) -> str | None:
-        return next((stamp for source in self._both if (stamp := source.stamp(path))), None)
-
-    def open(self, path: str) -> BinaryIO:
-        first, second = self._both
+        """The object."""
         try:
-            return first.open(path)
-        except FileNotFoundError:
-            return second.open(path)
+            return cast(BinaryIO, io.BufferedReader(self._provider.open(self._keys[path])))
+        except ObjectNotFound as error:
+            raise FileNotFoundError(path) from error
 
 
-def sources(settings: Settings, index: FileIndex) -> Mapping[str, Source]:
+def folders(settings: Settings) -> dict[str, FolderSource]:
+    """The groups that lie in folders of this machine, and say themselves what there is."""
+    found = {STRATEGIES: FolderSource(settings.strategies_dir or settings.data_dir / STRATEGIES)}
+    return found if in_s3(settings) else {**found, BARS: FolderSource(settings.bars_dir)}
+
+
+def sources(settings: Settings, index: FileIndex, bars: Sequence[BarsInS3]) -> Mapping[str, Source]:
     """The source of each group as the settings say. Raises ObjectError when S3 cannot be listed."""
-    strategies = FolderSource(settings.strategies_dir or settings.data_dir / STRATEGIES)
-    if settings.results_uri is None or not settings.results_uri.startswith(S3):
-        return {
-            RESULTS: FolderSource(settings.results_dir),
-            BARS: FolderSource(settings.bars_dir),
-            STRATEGIES: strategies,
-        }
+    if not in_s3(settings):
+        return {**folders(settings), RESULTS: FolderSource(settings.results_dir)}
     from storage_core.object_store import provider_for
     from storage_core.result_folders import BACKTESTS
 
-    provider = provider_for(settings.results_uri, settings)
-    return {
-        RESULTS: ObjectSource(provider, RESULTS, BACKTESTS, index),
-        BARS: _Either(_Under(ObjectSource(provider, BARS, BARS, index), BARS), FolderSource(settings.bars_dir)),
-        STRATEGIES: strategies,
-    }
+    provider = provider_for(str(settings.results_uri), settings)
+    keys = {bars_path(symbol, timeframe): bars_key(symbol, timeframe, held.sha256) for symbol, timeframe, held in bars}
+    results = ObjectSource(provider, RESULTS, BACKTESTS, index)
+    return {**folders(settings), RESULTS: results, BARS: BarObjects(provider, keys)}
+
+
+def in_s3(settings: Settings) -> bool:
+    """Whether results, and bars beside them, are in S3."""
+    return settings.results_uri is not None and settings.results_uri.startswith(S3)
+
+
+def bars_path(symbol: str, timeframe: str) -> str:
+    """How a file of bars is called below `bars`, in a folder and in every backup."""
+    return f"{symbol}_{timeframe}.parquet"
+
+
+def bars_key(symbol: str, timeframe: str, sha256: str) -> str:
+    """The object of S3 that holds it."""
+    return f"{BARS}/{symbol}_{timeframe}/{sha256}.parquet"
 
 
 def result_files(snapshot: Snapshot) -> Iterator[tuple[str, Content | None]]:
@@ -176,7 +165,13 @@ def result_files(snapshot: Snapshot) -> Iterator[tuple[str, Content | None]]:
             yield f"{folder}/{modes.file_name(name)}", facts and Content(facts["sha256"], facts["bytes"])
 
 
-def other_files(found: Mapping[str, Source]) -> Iterable[tuple[str, Content | None]]:
-    """All bars and own strategies; nothing is noted of them."""
-    for group in (BARS, STRATEGIES):
-        yield from ((f"{group}/{path}", None) for path in found[group].paths())
+def bar_files(settings: Settings, bars: Sequence[BarsInS3]) -> Iterator[tuple[str, Content | None]]:
+    """The bars that the database names; none when they lie in a folder, which itself says what there is."""
+    if in_s3(settings):
+        yield from ((f"{BARS}/{bars_path(symbol, timeframe)}", content) for symbol, timeframe, content in bars)
+
+
+def other_files(settings: Settings) -> Iterator[tuple[str, Content | None]]:
+    """Own strategies, and bars in a folder; nothing is noted of their contents."""
+    for group, source in folders(settings).items():
+        yield from ((f"{group}/{path}", None) for path in source.paths())

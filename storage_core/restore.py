@@ -14,20 +14,20 @@ How it goes, and what a crash leaves (each case has its test):
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from storage_core import restore_database
 from storage_core.backup_errors import TargetNotEmpty
-from storage_core.backup_manifest import BARS, GROUPS, RESULTS, BackedUpFile, Manifest
+from storage_core.backup_manifest import BARS, GROUPS, RESULTS, BackedUpFile, Content, Manifest
+from storage_core.backup_sources import bars_key
 from storage_core.backup_store import BackupStore
 from storage_core.backup_watcher import Progress, Watcher
 from storage_core.errors import DiskProblem
 from storage_core.files import disk_problems, fsync_dir, sha256_file, write_bytes
+from storage_core.models import BarFile
 from storage_core.object_local import LocalStorageProvider
 from storage_core.object_provider import StorageProvider
 from storage_core.object_settings import S3
@@ -144,28 +144,32 @@ def _leave_mark(folder: Path, mark: dict[str, str]) -> None:
     write_bytes(folder / MARK, json.dumps(mark, indent=1).encode())
 
 
-def _restore_files(store: BackupStore, manifest: Manifest, target: Target, on_progress: Progress) -> None:
+def _restore_files(store: BackupStore, manifest: Manifest, target: Target, progress: Progress) -> None:
     providers = {group: target.provider(group) for group in GROUPS}
-    files: Iterator[BackedUpFile] = store.files(manifest)
-    with closing(in_parallel(partial(_fetch, store, providers, target), files)) as fetched:
+    bars_in_s3 = target.results_in_s3 and manifest.database.tables.get(BarFile.__tablename__, 0) > 0
+
+    def fetch(file: BackedUpFile) -> None:
+        group, _, path = file.path.partition("/")
+        if group == BARS and bars_in_s3:
+            symbol, _, timeframe = path.removesuffix(".parquet").partition("_")
+            group, path = RESULTS, bars_key(symbol, timeframe, file.content.sha256)
+        _fetch(store, providers[group], path, file.content)
+
+    with closing(in_parallel(fetch, store.files(manifest))) as fetched:
         for done, _ in enumerate(fetched, 1):
-            on_progress(done, manifest.file_count, 0)
+            progress(done, manifest.file_count, 0)
 
 
-def _fetch(store: BackupStore, providers: dict[str, StorageProvider], target: Target, file: BackedUpFile) -> None:
-    group, _, path = file.path.partition("/")
-    if group == BARS and target.results_in_s3:
-        group, path = RESULTS, file.path  # bars live beside results there
-    provider = providers[group]
+def _fetch(store: BackupStore, provider: StorageProvider, path: str, content: Content) -> None:
     if isinstance(provider, LocalStorageProvider):
         place = provider.root / path
-        if not (place.is_file() and sha256_file(place) == file.content.sha256):
+        if not (place.is_file() and sha256_file(place) == content.sha256):
             with disk_problems(place):
                 place.parent.mkdir(parents=True, exist_ok=True)
-            store.fetch(file.content, place)
+            store.fetch(content, place)
         return
-    with store.provider.open(store.key(file.content.sha256)) as stream:
-        provider.upload(path, cast(BinaryIO, stream), sha256=file.content.sha256)
+    with store.provider.open(store.key(content.sha256)) as stream:
+        provider.upload(path, cast(BinaryIO, stream), sha256=content.sha256)
 
 
 def _said(manifest: Manifest) -> Restored:

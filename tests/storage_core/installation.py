@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from storage_core import backtest_keeping
-from storage_core.bar_store import BarStore
+from storage_core.bars import bar_store_for
 from storage_core.db import Base, make_engine, session_scope
 from storage_core.models import AuditEntry, Preset, User
 from storage_core.modes import DUAL_WRITE, JSON_ONLY
@@ -53,7 +53,7 @@ def filled(engine: Engine, settings: Settings) -> Settings:
 
 def add_bars(settings: Settings, symbol: str = "KRW-BTC") -> None:
     """Bars of one symbol."""
-    BarStore(settings.bars_dir).merge(symbol, "1h", bars(30))
+    bar_store_for(settings).merge(symbol, "1h", bars(30))
 
 
 def all_rows(database_url: str) -> dict[str, list[str]]:
@@ -85,7 +85,7 @@ def _results(root: ResultRoot) -> dict[str, bytes]:
         places = (root.results_dir / "backtests").glob("*/*")
         return {path.relative_to(root.results_dir).as_posix(): path.read_bytes() for path in places}
     found = {}
-    for info in provider.list("backtests/"):
+    for info in provider.list():
         with provider.open(info.key) as stream:
             found[info.key] = stream.read()
     return found

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from storage_core import backup
 from storage_core.backup_store import backup_store
+from storage_core.bars import bar_store_for
 from storage_core.object_s3 import shared_provider
 from storage_core.restore import MARK, Target, restore
 from storage_core.settings import Settings
@@ -56,10 +57,6 @@ def restored(settings: Settings, folder: Path, database_url: str, results: str |
     return replace(settings, data_dir=folder, database_url=database_url, results_uri=results)
 
 
-def only_results(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: data for name, data in files.items() if name.startswith("results/")}
-
-
 def test_every_row_and_every_byte_comes_back(
     engine: Engine, settings: Settings, tmp_path: Path, empty_database: str
 ) -> None:
@@ -83,9 +80,13 @@ def test_results_and_backups_in_s3_come_back_in_s3(
     assert manifest.problems == ()
     there = restored(in_s3, tmp_path / "restored", empty_database, f"{bucket}/again")
     assert all_rows(there.database_url) == rows
-    assert only_results(all_bytes(there)) == only_results(files)
+    assert all_bytes(replace(there, strategies_dir=None)) == files
+    assert len(bar_store_for(there).read("KRW-BTC", "1h")) == 30
     on_disk = restored(in_s3, tmp_path / "elsewhere", f"sqlite:///{tmp_path}/elsewhere.sqlite3")
-    assert all_bytes(on_disk) == files
+    kept = {name: data for name, data in files.items() if not name.startswith("results/bars/")}
+    bars = {"bars/KRW-BTC_1h.parquet": next(data for name, data in files.items() if name.startswith("results/bars/"))}
+    assert all_bytes(on_disk) == kept | bars
+    assert len(bar_store_for(on_disk).read("KRW-BTC", "1h")) == 30
 
 
 @SQLITE
