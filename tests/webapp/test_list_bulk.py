@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 from flask import url_for
+from sqlalchemy import select
 
 from storage_core import backtest_bulk, backtests
 from storage_core.backtest_keeping import MOST_TAGS, UNDO_FOR
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import BadFilter
-from storage_core.models import Backtest
+from storage_core.models import AuditEntry, Backtest
 from tests.webapp import results
 
 
@@ -77,7 +78,11 @@ def test_deleting_leaves_what_is_pinned_or_has_not_ended_and_undo_brings_it_back
     assert all(row.deleted_at is None for row in rows(engine, some))
     with session_scope(engine) as session:
         log = [(event.kind, event.actor) for event in backtests.events(session, some[0])]
+        audited = [(line.action, line.target) for line in session.scalars(select(AuditEntry).order_by(AuditEntry.id))]
     assert log[-2:] == [("deleted", "ada"), ("restored", "ada")]
+    assert sorted(audited) == sorted(
+        (action, str(task_id)) for action in ("backtest.deleted", "backtest.restored") for task_id in some[:2]
+    )
     assert "nothing to take back" in admin.post("/backtests/undo", {"at": at}, htmx=True).get_data(as_text=True)
 
 
