@@ -141,6 +141,12 @@ class _Values:
         return value or _DEFAULTS[name]
 
 
+def read_log_format(environ: Mapping[str, str] | None = None) -> str:
+    """LOG_FORMAT alone, for a process that only starts others: the rest would load 10 MB. Raises SettingsError."""
+    values = _Values(_process_environment() if environ is None else environ)
+    return _one_of("LOG_FORMAT", values.get("LOG_FORMAT"), LOG_FORMATS)
+
+
 def _process_environment() -> Mapping[str, str]:
     from dotenv import dotenv_values
 

@@ -12,7 +12,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from storage_core.logs import configure_logs
-from storage_core.settings import Settings
+from storage_core.settings import read_log_format
 
 COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client looks when it is imported
 
@@ -25,7 +25,7 @@ class WebLog(Logger):  # type: ignore[misc]  # gunicorn has no annotations
     def setup(self, cfg: Any) -> None:
         """Configure all logging of this process and of those that it starts."""
         super().setup(cfg)
-        configure_logs(Settings.from_env().log_format, process="web")
+        configure_logs(read_log_format(), process="web")
         for own in (self.error_log, self.access_log):
             own.handlers = []
             own.propagate = True

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import structlog
 
+from storage_core.errors import SettingsError
 from storage_core.logs import current_request_id
+from storage_core.settings import Settings, read_log_format
 
 ROOT = Path(__file__).parents[2]
 SPEAK = """
@@ -56,6 +58,14 @@ def test_people_get_lines_without_routine_requests_and_without_local_variables()
     assert " request  " not in text.replace("slow request", "")
     assert "ZeroDivisionError" in text
     assert "hunter2" not in text.replace('password = "hunter2"', "")
+
+
+def test_the_format_alone_is_read_as_all_settings_read_it(tmp_path):
+    for said in ("json", "console"):
+        environ = {"DATA_DIR": str(tmp_path), "LOG_FORMAT": said}
+        assert read_log_format(environ) == Settings.from_env(environ).log_format == said
+    with pytest.raises(SettingsError, match="LOG_FORMAT"):
+        read_log_format({"LOG_FORMAT": "xml"})
 
 
 @pytest.mark.parametrize("bound", ["", "abcdefgh"])
