@@ -80,7 +80,8 @@ def main(argv: list[str]) -> int:
 def fill(engine: Engine, rows: int) -> None:
     """That many backtests, the indexes built afterwards, and statistics as a database that has settled has them."""
     with session_scope(engine) as session:
-        session.add(User(name="ada", role="admin", password_hash=""))
+        session.add_all([User(id=1, name="ada", role="admin", password_hash=""),
+                         User(id=2, name="bob", role="trader", password_hash="")])  # fmt: skip
     if engine.dialect.name == "sqlite":
         fill_sqlite(engine, rows)
         return
@@ -153,6 +154,9 @@ def questions(deep: str | None) -> dict[str, Callable[[random.Random], Question]
         },
         "symbol": lambda values: {"filters": Filters(symbols=[values.choice(SYMBOLS)])},
         "return range by Sharpe": some_range,
+        "of a person who has all": lambda values: {"owner_id": 1},
+        "of a person who has none": lambda values: {"owner_id": 2},
+        "rare symbol": lambda values: {"filters": Filters(symbols=[f"KRW-NONE{values.randrange(99)}"])},
         "text in the note": lambda values: {"filters": Filters(text=f"about {values.randrange(10, 999)}")},
         f"page {DEEP_PAGE:,}": lambda values: {"after": deep},
     }

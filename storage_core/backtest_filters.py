@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, and_, false, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Integer, and_, false, func, literal, literal_column, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage_core.db import JsonB, to_json
@@ -54,18 +55,18 @@ class Filters:
         found = self._conditions(dialect)
         return found if self.visible_to is None else [*found, or_(Backtest.owner_id == self.visible_to, FOR_ALL)]
 
-    def parts(self, dialect: str) -> list[list[ColumnElement[bool]]]:
+    def parts(self, dialect: str, *, order: str = "") -> list[list[ColumnElement[bool]]]:
         """The same rows in one or two parts that have none in common, each with an index to walk it. Raises BadFilter.
 
-        Two with `visible_to`: their own, and what is there for everybody else.
+        Two with `visible_to`: their own, and what is there for everybody else. `order`: the column they are walked by.
         """
-        found = self._conditions(dialect)
+        found = self._conditions(dialect, order)
         if self.visible_to is None:
             return [found]
         others = or_(Backtest.owner_id.is_(None), Backtest.owner_id != self.visible_to)
         return [[*found, Backtest.owner_id == self.visible_to], [*found, FOR_ALL, others]]
 
-    def _conditions(self, dialect: str) -> list[ColumnElement[bool]]:
+    def _conditions(self, dialect: str, order: str = "") -> list[ColumnElement[bool]]:
         if unknown := [status for status in self.statuses if status not in STATUSES]:
             raise BadFilter("status", unknown[0], ", ".join(STATUSES))
         deleted = Backtest.deleted_at
@@ -90,7 +91,7 @@ class Filters:
             found.append(Backtest.created_at < self.submitted_to)
         found += _within(Backtest.start_date, self.period_from, None) + _within(Backtest.end_date, None, self.period_to)
         for name, (lowest, highest) in self.metrics.items():
-            found += _metric_within(name, lowest, highest)
+            found += _metric_within(name, lowest, highest, held=dialect == "sqlite" and order == HOLDS_RETURN)
         if text := self.text.strip().replace("\x00", ""):
             # Few rows have a note, and those have an index: the first condition is what lets it be used.
             found += [Backtest.note != _inline(""), Backtest.note.icontains(text, autoescape=True)]
@@ -114,6 +115,8 @@ COMPLETED: ColumnElement[bool] = Backtest.status == _inline("completed")
 """Only completed rows have metrics; saying so lets the partial indexes be used."""
 UNFINISHED: ColumnElement[bool] = Backtest.status != _inline("completed")
 """Said beside any other state: SQLite does not see by itself that the index of such rows can be used."""
+HOLDS_RETURN = "sharpe"
+"""The order whose index on SQLite has the return of each row."""
 FOR_ALL: ColumnElement[bool] = or_(Backtest.shared == true(), Backtest.owner_id.is_(None))
 """What everybody sees: what its owner shares, and what belongs to nobody, as the sample does."""
 
@@ -128,16 +131,19 @@ def _is(column: InstrumentedAttribute[bool], wanted: bool | None) -> list[Column
     return [] if wanted is None else [column == (true() if wanted else false())]
 
 
-def _within(column: InstrumentedAttribute[object], lowest: object, highest: object) -> list[ColumnElement[bool]]:
+def _within(column: Any, lowest: object, highest: object) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [] if lowest is None else [column >= lowest]
     return found if highest is None else [*found, column <= highest]
 
 
-def _metric_within(name: str, lowest: float | None, highest: float | None) -> list[ColumnElement[bool]]:
+def _metric_within(name: str, lowest: float | None, highest: float | None, *, held: bool) -> list[ColumnElement[bool]]:
     for bound in (lowest, highest):
         if bound is not None and math.isnan(bound):
             raise BadFilter(name, bound, "numbers")
-    column = metric_column(name)
+    column: Any = metric_column(name)
+    if held and name == "total_return_pct":
+        # The index of that order holds the return: SQLite would rather collect all rows of the range and sort them.
+        column = column + literal_column("0")
     return [COMPLETED, *_within(column, lowest, highest)]
 
 

@@ -92,7 +92,7 @@ def list_page(
     stretches = _stretches(sort)
     cursor = after if before is None else before
     start = None if cursor is None else read_cursor(cursor, sort, len(stretches))
-    parts = _parts(session, owner_id, filters)
+    parts = _parts(session, owner_id, filters, order=sort.removeprefix("-"))
     found = _fetch(session, parts, stretches, start, back=before is not None, count=size + 1)
     if not found and cursor is not None:
         if before is None:
@@ -123,13 +123,13 @@ def count_up_to(
 _Found: TypeAlias = tuple[int, Listed]
 
 
-def _parts(session: Session, owner_id: int | None, filters: Filters | None) -> list[Select[Any]]:
+def _parts(session: Session, owner_id: int | None, filters: Filters | None, *, order: str = "") -> list[Select[Any]]:
     """The list in parts that have no row in common, in any order."""
     filters = filters or Filters()
     if owner_id is not None:
         filters = replace(filters, visible_to=owner_id)
     columns = select(*(getattr(Backtest, name) for name in LISTED))
-    return [columns.where(*part) for part in filters.parts(session.get_bind().dialect.name)]
+    return [columns.where(*part) for part in filters.parts(session.get_bind().dialect.name, order=order)]
 
 
 def _stretches(sort: str) -> list[Stretch]:

@@ -24,13 +24,17 @@ ASKED = {
     "symbol": lambda session: list_page(session, filters=Filters(symbols=["KRW-BTC"])),
     "tag": lambda session: list_page(session, filters=Filters(tags=["trend"])),
     "best of a symbol": lambda session: list_page(session, sort="-sharpe", filters=Filters(symbols=["KRW-BTC"])),
+    "best of a return range": lambda session: list_page(
+        session, sort="-sharpe", filters=Filters(metrics={"total_return_pct": (1.0, 2.0)})
+    ),
     "note": lambda session: list_page(session, filters=Filters(text="rare")),
     "what one person sees": lambda session: list_page(session, owner_id=1),
     "shared": lambda session: list_page(session, filters=Filters(shared=True)),
     "pinned": lambda session: list_page(session, filters=Filters(pinned=True)),
 }
 
-HELD = {"symbol": "held_plain", "tag": "held_plain", "best of a symbol": "sharpe_plain"}
+HELD = {"symbol": "held_plain", "tag": "held_plain", "best of a symbol": "sharpe_plain",
+        "best of a return range": "sharpe_plain"}  # fmt: skip
 """Which index holds what is asked for, so that the rows that do not have it are never read."""
 
 
