@@ -73,6 +73,19 @@
     box.focus({ preventScroll: true });
   });
 
+  // A dot leads to its trade; by keyboard the table of trades does.
+  document.addEventListener("click", (event) => {
+    const target = event.target.closest?.("[data-href]")?.dataset.href;
+    if (target) location.assign(target);
+  });
+
+  // An address names only what was chosen.
+  document.addEventListener("htmx:configRequest", (event) => {
+    if (!event.target.matches?.(".trade-filters")) return;
+    const { parameters } = event.detail;
+    for (const name of Object.keys(parameters)) if (parameters[name] === "") delete parameters[name];
+  });
+
   // Menus of the page: a link to copy, a field that selects itself.
   document.addEventListener("click", async (event) => {
     const field = document.getElementById(event.target.closest?.("[data-copy]")?.dataset.copy);

@@ -111,7 +111,7 @@ def test_the_tab_draws_every_chart_with_its_table(admin, completed):
     assert all(-1 <= number <= 600 for number in numbers)
     dots = page.find(f"{SVG}circle")
     assert len(dots) == 299
-    link = page.find(f"{SVG}a", tabindex="-1")[0].get("href")
+    link = dots[0].get("data-href")
     assert re.search(r"/chart\?symbol=KRW-BTC&at=\d+&until=\d+$", link)
     counted = [int("".join(cell.itertext())) for cell in page.find("section", aria_labelledby="reasons-title")[0]
                .iterfind(".//tbody/tr/td[1]")]  # fmt: skip

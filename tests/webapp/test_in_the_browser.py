@@ -20,8 +20,8 @@ def test_every_page_in_both_themes_and_widths(page, completed, engine, users, ba
     running = results.queue(engine, owner_id=users["ada"])
     results.start(engine, running)
     axe = Axe()
-    for address in ("/", "/backtests", "/backtests/new", done, f"{done}/chart", f"{done}/trades", f"{done}/setup",
-                    f"/backtests/{failed}", f"/backtests/{running}"):  # fmt: skip
+    tabs = [done + tab for tab in ("", "/chart", "/trades", "/analysis", "/setup", "?edit=note")]
+    for address in ("/", "/backtests", "/backtests/new", *tabs, f"/backtests/{failed}", f"/backtests/{running}"):
         for width, theme in ((1440, "light"), (390, "dark")):
             page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme=theme)

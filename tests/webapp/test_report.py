@@ -28,8 +28,8 @@ def test_it_holds_everything_and_loads_nothing(admin, completed):
     parser.parse(html)
     assert not parser.errors
     for words in ("+41.87%", "Can I trust it?", "No lookahead", "Assumptions", "Monthly returns",
-                  "Rolling Sharpe ratio", "Exit reasons", "Bars that were used", "All metrics", "Calmar ratio", "The request as JSON",
-                  "&#34;strategy&#34;: &#34;sma_cross&#34;", "Asia/Seoul"):  # fmt: skip
+                  "Rolling Sharpe ratio", "Exit reasons", "Bars that were used", "All metrics", "Calmar ratio",
+                  "The request as JSON", "&#34;strategy&#34;: &#34;sma_cross&#34;", "Asia/Seoul"):  # fmt: skip
         assert words in html, words
     assert not re.search(r"<(script|link|img|iframe|object|embed|form)\b", html)
     assert not re.search(r"(src|href|action)=", html.replace('href=""', ""))
