@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from storage_core import backtest_keeping
+from storage_core import backtest_keeping, jobs
 from storage_core.db import session_scope
 from tests.webapp import results
 from tests.webapp.programs import make_token
@@ -32,6 +32,7 @@ OPERATIONS = (
     "run_backtest", "submit_backtest", "list_backtests", "get_backtest", "backtest_status", "cancel_backtest",
     "verify_backtest", "change_backtest", "delete_backtest", "restore_backtest", "list_trades", "read_equity",
     "export_backtest", "strategies", "data", "list_presets", "save_preset", "delete_preset",
+    "upload_data", "fetch_data", "job_status", "cancel_job",
 )  # fmt: skip
 # What is well formed may still be refused for what it means: a strategy or a symbol that is not there, a cursor that
 # nobody made, an Idempotency-Key that was used for another request.
@@ -74,6 +75,13 @@ def ids(engine, settings, users) -> list[UUID]:
 
 
 @pytest.fixture
+def job_id(engine, users) -> UUID:
+    """A job that waits for its worker."""
+    with session_scope(engine) as session:
+        return jobs.create(session, kind="fetch_bars", args={}, owner_id=users["tom"]).job_id
+
+
+@pytest.fixture
 def find(fuzzed: Flask, engine, users) -> Callable:
     headers = {"Authorization": f"Bearer {make_token(engine, users['tom'])}", "Accept-Encoding": "identity"}
     generation = GenerationConfig(database="none")
@@ -102,7 +110,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "mode"), CASES)
-def test_nothing_breaks_it(find, ids, name, mode):
+def test_nothing_breaks_it(find, ids, job_id, name, mode):
     operation, headers = find(name)
     checks = [CHECKS.get_one(check) for check in CHECKS.get_all_names() if check not in SEQUENCES]
     if name in MEANING:
@@ -119,8 +127,10 @@ def test_nothing_breaks_it(find, ids, name, mode):
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def probe(case):
-        if _path_is_sound(case):
+        if _path_is_sound(case, "task_id"):
             case.path_parameters["task_id"] = f"{ids[len(tried) % len(ids)]}"
+        if _path_is_sound(case, "job_id"):
+            case.path_parameters["job_id"] = f"{job_id}"
         response = case.call(headers=headers)
         tried.append(response.status_code)
         case.validate_response(response, checks=checks, headers=headers)
@@ -130,6 +140,6 @@ def test_nothing_breaks_it(find, ids, name, mode):
     assert all(status < 500 for status in tried), tried
 
 
-def _path_is_sound(case) -> bool:
+def _path_is_sound(case, name) -> bool:
     part = case.meta.components.get(ParameterLocation.PATH) if case.meta else None
-    return "task_id" in (case.path_parameters or {}) and (part is None or part.mode == GenerationMode.POSITIVE)
+    return name in (case.path_parameters or {}) and (part is None or part.mode == GenerationMode.POSITIVE)
