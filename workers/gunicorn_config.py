@@ -17,6 +17,9 @@ from storage_core.settings import read_log_format
 COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client looks when it is imported
 
 logger_class = "workers.gunicorn_config.WebLog"
+# Headers of a proxy count when the setting TRUSTED_PROXIES says so, in the application, and not by themselves here.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
 
 
 class WebLog(Logger):  # type: ignore[misc]  # gunicorn has no annotations

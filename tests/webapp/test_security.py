@@ -18,6 +18,7 @@ from tests.webapp.programs import refused_log_ins
 from webapp import create_app
 from webapp.extensions import db
 from webapp.security import HEADERS, STRICT_TRANSPORT
+from workers import gunicorn_config
 
 
 @pytest.fixture
@@ -73,6 +74,10 @@ def test_only_as_many_proxies_are_believed_as_the_setting_says(make_app, engine,
     browser.client.post("/login", data=form, headers=headers)
     with session_scope(engine) as session:
         assert session.scalars(select(AuditEntry.address)).one_or_none() in (address, None)
+
+
+def test_the_server_before_the_application_believes_no_proxy_by_itself():
+    assert (gunicorn_config.forwarded_allow_ips, gunicorn_config.secure_scheme_headers) == ("", {})
 
 
 def test_a_forged_address_does_not_help_to_guess(app, users, engine):
