@@ -77,6 +77,8 @@ def take_all(browser: Browser, page: Page, folder: Path, results: list[str]) -> 
         "result": result,
         "chart": f"{result}/chart",
         "trades": f"{result}/trades",
+        "analysis": f"{result}/analysis",
+        "report": f"{result}/report.html",
         "setup": f"{result}/setup",
         "storage": "/operations/storage",
         "alerts": "/operations/alerts",

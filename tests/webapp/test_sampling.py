@@ -40,7 +40,8 @@ def test_candles_join_bars():
     bars = {"open": column, "high": column + 10, "low": column - 10, "close": column + 1, "volume": column}
     made = sampling.candles(bars, seconds, 300)
     assert {name: values.tolist() for name, values in made.items()} == {
-        "time": [0, 300], "start": [0, 3], "end": [2, 4], "open": [1, 4], "high": [13, 15], "low": [-9, -6], "close": [4, 6], "volume": [6, 9],
+        "time": [0, 300], "start": [0, 3], "end": [2, 4],
+        "open": [1, 4], "high": [13, 15], "low": [-9, -6], "close": [4, 6], "volume": [6, 9],
     }  # fmt: skip
 
 
