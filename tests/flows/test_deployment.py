@@ -75,6 +75,22 @@ def test_workers_that_share_no_disk_run_backtests_which_the_web_reads(deployment
     assert all(list(client.trades(task_id)) for task_id in ids)
 
 
+def test_both_workers_store_in_s3_and_nothing_of_it_on_a_disk_and_all_of_it_is_sound(deployment, client):
+    slow = iter(range(40, 400))
+
+    def both_have_run():
+        two = [client.submit(**SPEC, **PERIOD, params={"fast": 2, "slow": next(slow)}) for _ in range(2)]
+        assert [client.wait(task_id, seconds=120)["status"] for task_id in two] == ["completed"] * 2
+        return all('"event": "completed"' in deployment.log(place) for place in ("worker", "worker-2"))
+
+    wait_for(both_have_run, seconds=120, what="a backtest run by each worker")
+    report = json.loads(deployment.run("flask verify-results --json"))
+    assert report["results"] >= 2
+    assert (report["damaged"], report["findings"]) == (0, [])
+    for place in ("worker", "worker-2", "web"):
+        assert list((deployment.folder / place / "results").glob("backtests/*")) == []
+
+
 def test_a_request_is_followed_from_the_click_to_the_result_in_the_logs(deployment, client):
     headers = {"Authorization": f"Bearer {client.token}", "Content-Type": "application/json"}
     body = json.dumps({**SPEC, **PERIOD, "params": {"fast": 7, "slow": 77}}).encode()
