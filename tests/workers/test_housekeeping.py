@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from storage_core import backtests, result_store
+from storage_core import audit, backtests, result_store
 from storage_core.db import session_scope, utc_now
 from tests.storage_core.examples import METADATA, METRICS, claimed, row, tables
 from workers.housekeeping import run_housekeeping, tidy
@@ -34,6 +34,16 @@ def test_a_result_that_never_got_to_its_commit_is_adopted(engine, settings):
         backtests.get(session, claim.task_id).heartbeat_at = utc_now() - timedelta(minutes=5)
     assert tidy(engine, settings).adopted == [claim.task_id]
     assert row(engine, claim.task_id).status == "completed"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_old_entries_of_the_audit_log_go(engine, settings):
+    with session_scope(engine) as session:
+        for days in (399, 401):
+            audit.record(session, actor="ada", action="x", target=f"{days}", now=utc_now() - timedelta(days=days))
+    tidy(engine, settings)
+    with session_scope(engine) as session:
+        assert [entry.target for entry in audit.list_entries(session).rows] == ["399"]
 
 
 def test_rounds_begin_at_once_and_end_when_told(engine, settings):
