@@ -92,6 +92,6 @@
     if (!field) return;
     field.select();
     await navigator.clipboard?.writeText(field.value);
-    event.target.textContent = event.target.dataset.copied || "Copied";
+    event.target.textContent = event.target.dataset.copied;
   });
 })();
