@@ -55,7 +55,8 @@ def run(
 ) -> None:
     """Run the program on that database, `last` being its file.
 
-    `check` is called now and then and may raise, which stops the program. The password goes by the environment, where other people of the machine cannot read it. Raises ProgramFailed.
+    `check` is called now and then and may raise, which stops the program. The password goes by the environment, where
+    other people of the machine cannot read it. Raises ProgramFailed.
     """
     url = make_url(database_url).set(drivername="postgresql")
     environment = {**os.environ, "PGCONNECT_TIMEOUT": "10"}
