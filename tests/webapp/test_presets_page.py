@@ -109,8 +109,8 @@ def test_deleting_takes_it_out_of_the_list(trader, calm, engine):
 
 @pytest.mark.parametrize("number", ["", "0", "99", "x", "-1", "9" * 30, "１"])
 def test_numbers_of_no_preset_are_not_found(trader, bars, number):
-    trader.get("/presets/load", query_string={"preset": number}, status=404)
-    trader.get("/backtests/new", query_string={"preset": number}, status=404)
+    for address in ("/presets/load", "/backtests/new"):
+        assert trader.client.get(address, query_string={"preset": number}).status_code == 404, address
 
 
 def test_a_preset_whose_strategy_is_gone_says_so(trader, calm, engine):
