@@ -47,7 +47,7 @@ FIELDS = re.compile(r"""\bname="([a-z_A-Z.]+)\"""")
 MORE = ("next", "back", "sort", "columns", "size", "after", "before", "page", "symbol", "ids", "id", "q")
 ENDING = {"POST /logout", "POST /account/sessions/end", "POST /account/password"}
 """What ends the session that the next request needs."""
-FINE = {200, 303, 308, 400, 403, 404, 405, 409, 413, 422, 429, 503}
+FINE = {200, 204, 303, 308, 400, 403, 404, 405, 409, 413, 422, 429, 503}
 
 
 def known_names() -> list[str]:
