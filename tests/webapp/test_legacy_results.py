@@ -19,11 +19,16 @@ def imported(engine, settings, tmp_path):
 def test_every_page_and_chart_of_every_result_answers(imported, admin):
     assert len(imported) > 5
     for backtest in imported:
-        parts = ("", "/chart", "/trades", "/setup") if backtest.status == "completed" else ("",)
+        parts = ("", "/chart", "/trades", "/analysis", "/setup") if backtest.status == "completed" else ("",)
         for part in parts:
             assert admin.get(f"/backtests/{backtest.task_id}{part}").text
         assert admin.get(f"/backtests/new?clone={backtest.task_id}").text
         if backtest.status == "completed":
+            for file in ("report.html", "trades.csv", "data-changed"):
+                assert admin.client.get(f"/backtests/{backtest.task_id}/{file}").status_code == 200, file
+            for form in ("html", "legacy", "parquet-zip"):
+                export = f"/api/v1/backtests/{backtest.task_id}/export?format={form}"
+                assert admin.client.get(export).status_code == 200, form
             times = admin.json(f"/charts/{backtest.task_id}/equity.json").get_json()["t"]
             assert times == sorted(set(times))
     assert admin.get("/backtests").text
