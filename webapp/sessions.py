@@ -15,6 +15,7 @@ from flask_login import login_user
 
 from storage_core import accounts
 from storage_core.models import User
+from webapp import language
 from webapp.extensions import db, settings
 from webapp.people import Person
 
@@ -30,8 +31,11 @@ def init_app(app: Flask) -> None:
 
 
 def begin(user: User) -> None:
-    """Log `user` in with a new session: nothing that was in the old one, its CSRF token included, survives."""
+    """Log `user` in with a new session: of the old one nothing survives, its CSRF token included, but the language."""
+    chosen = user.language or session.get(language.CHOSEN)
     session.clear()
+    if chosen:
+        session[language.CHOSEN] = chosen
     session.permanent = True
     session["since"] = session["seen"] = int(time.time())
     login_user(Person.of(user))

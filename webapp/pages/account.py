@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, abort, flash, make_response, render_template, request, url_for
+from flask_babel import force_locale
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -17,6 +18,7 @@ from webapp.audit import audit
 from webapp.extensions import db, settings
 from webapp.htmx import go_to
 from webapp.language import LANGUAGES as LANGUAGE_NAMES
+from webapp.language import before_login, remember
 from webapp.login import person
 from webapp.pages.accounts import said, too_often, wait_words
 
@@ -70,7 +72,9 @@ def change_preferences() -> AnyResponse:
         db.session.rollback()
         return _show(errors=said(error), status=422)
     db.session.commit()
-    flash(_("Saved."))
+    remember(form.get("language", ""))
+    with force_locale(before_login()):  # what has just been chosen
+        flash(_("Saved."))
     return go_to(url_for("account.page"))
 
 

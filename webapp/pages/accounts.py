@@ -6,7 +6,7 @@ import math
 from datetime import timedelta
 from typing import Final
 
-from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, make_response, render_template, request, session, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from flask_login import current_user
@@ -19,6 +19,7 @@ from webapp import sessions
 from webapp.audit import audit
 from webapp.extensions import db, limiter, settings
 from webapp.htmx import go_to
+from webapp.language import CHOSEN
 from webapp.login import local_path
 
 blueprint = Blueprint("accounts", __name__)
@@ -99,6 +100,7 @@ def welcome() -> AnyResponse:
         return _welcome_form(owner, token, said(error), 422)
     if user is None:  # somebody else used it a moment ago
         abort(403, _("This link was used already, or is too old. Ask an admin for a new one."))
+    _keep_language(user)
     audit("account.link_used", user.name, actor=user.name)
     db.session.commit()
     return _enter(user, url_for("home.page"))
@@ -145,9 +147,16 @@ def _create_first() -> User:
         password=form.get("password", ""),
         timezone=form.get("timezone", "").strip() or settings().timezone,
     )
+    _keep_language(user)
     audit("account.setup", user.name, actor=user.name)
     db.session.commit()
     return user
+
+
+def _keep_language(user: User) -> None:
+    """The language chosen on the page that made the account or its password is the account's."""
+    if chosen := session.get(CHOSEN):
+        accounts.set_preferences(db.session(), user, timezone=user.timezone, theme=user.theme, language=chosen)
 
 
 def _enter(user: User, target: str) -> Response:
