@@ -68,6 +68,7 @@ def _choose() -> None:
 def _say_so(response: Response) -> Response:
     if response.mimetype == "text/html":
         if "Content-Language" not in response.headers:
-            response.headers["Content-Language"] = current()
+            # When something on our side is broken, that may be the database, which knows who asks.
+            response.headers["Content-Language"] = current() if response.status_code < 500 else before_login()
         response.vary.update(("Accept-Language", "Cookie"))
     return response
