@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage_core import parquet
-from storage_core.bar_table import COLUMNS, BarTable
+from storage_core.bar_names import COLUMNS
+from storage_core.bar_table import BarTable
 from storage_core.errors import BarsDamaged
 from storage_core.files import replacing
 

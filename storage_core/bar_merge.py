@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage_core.bar_table import COLUMNS, BarTable
-
-Wins: TypeAlias = Literal["stored", "new"]
-WINS: tuple[Wins, ...] = ("stored", "new")
+from storage_core.bar_names import COLUMNS, Wins
+from storage_core.bar_table import BarTable
 
 SAME = 1e-9
 """Two values that differ by less than this fraction are the same: files round, exchanges do not."""

@@ -24,20 +24,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from storage_core.bar_changes import checked_bars, facts_of, joined
 from storage_core.bar_errors import BarsBusy
-from storage_core.bar_store import (
-    TIMEFRAMES,
-    BarStore,
-    BarTable,
-    Coverage,
-    MergePlan,
-    Wins,
-    checked_bars,
-    coverage_of,
-    facts_of,
-    file_name,
-    joined,
-)
+from storage_core.bar_merge import MergePlan
+from storage_core.bar_names import Wins
+from storage_core.bar_store import TIMEFRAMES, BarStore, Coverage, coverage_of, file_name
+from storage_core.bar_table import BarTable
 from storage_core.db import engine_options, session_scope, utc_now
 from storage_core.errors import BarsDamaged, NoBars
 from storage_core.files import disk_problems, sha256_file

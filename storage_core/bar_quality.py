@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-from storage_core.bar_table import BarTable
+    from storage_core.bar_table import BarTable
 
 Word: TypeAlias = Literal["good", "fair", "poor"]
 
@@ -66,6 +67,8 @@ class Quality:
 
 def quality_of(bars: BarTable, seconds: int) -> Quality:
     """The figures of `bars` (n, times increasing) of a timeframe of so many `seconds`."""
+    import numpy as np  # where it is needed: listing bars does without
+
     step = seconds * 1_000_000
     holes = np.maximum(np.diff(bars.timestamp) // step - 1, 0)
     at = np.flatnonzero(holes)
@@ -88,6 +91,8 @@ def quality_of(bars: BarTable, seconds: int) -> Quality:
 
 def _jumps(close: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Where closes jump to the next one, and every move as a fraction of the close before."""
+    import numpy as np
+
     if len(close) < 2:
         return np.empty(0, np.int64), np.empty(0)
     moves = np.log(close[1:] / close[:-1])
@@ -96,5 +101,7 @@ def _jumps(close: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.fl
 
 
 def _longest_run(flags: NDArray[np.bool_]) -> int:
+    import numpy as np
+
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return int((edges[1::2] - edges[::2]).max(initial=0))

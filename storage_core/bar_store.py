@@ -1,7 +1,8 @@
 """Bars: one Parquet file a symbol and timeframe, in a folder of this machine (here) or in S3 (`bar_objects`).
 
 A file is replaced as a whole and never changed in place, so a reader sees all of it or the one before. What the
-files cover and how good they are is kept beside them, so that listing needs no Parquet reader.
+files cover and how good they are is kept beside them, so that listing needs neither a Parquet reader nor numpy: a web
+process at rest loads none of them, which is why the methods that change bars import what they need by themselves.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from storage_core.bar_errors import BarConflicts
-from storage_core.bar_merge import MergePlan, Wins, merged, plan
-from storage_core.bar_quality import Quality, quality_of
-from storage_core.bar_table import BarTable, checked, fingerprint
-from storage_core.errors import BadSymbol, BadTimeframe, BarsDamaged, NoBars
+from storage_core.bar_names import SYMBOL, TIMEFRAMES, file_name
+from storage_core.bar_quality import Quality
+from storage_core.errors import BarsDamaged, NoBars
 from storage_core.files import create_bytes, disk_problems, file_lock, fsync_dir, write_bytes
 
-__all__ = ["TIMEFRAMES", "BarStore", "BarTable", "Coverage", "MergePlan", "Wins", "fingerprint"]
+if TYPE_CHECKING:
+    from storage_core.bar_merge import MergePlan
+    from storage_core.bar_names import Wins
+    from storage_core.bar_table import BarTable
 
-SYMBOL = re.compile(r"[A-Z0-9]{1,15}-[A-Z0-9]{1,15}")
-TIMEFRAMES: dict[str, int] = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14_400, "1d": 86_400}
-"""Seconds of each timeframe."""
+__all__ = ["SYMBOL", "TIMEFRAMES", "BarStore", "Coverage", "file_name"]
+
 INVENTORY = "inventory.json"
 _FILE = re.compile(rf"({SYMBOL.pattern})_({'|'.join(TIMEFRAMES)})\.parquet")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -99,6 +100,8 @@ class BarStore:
         except FileNotFoundError:
             raise NoBars(symbol, timeframe, self._available(symbol, timeframe)) from None
         if "quality" not in entry:
+            from storage_core.bar_changes import facts_of
+
             entry = {**entry, **facts_of(self.read(symbol, timeframe), timeframe)}
             with file_lock(self.root / ".lock"):
                 self._keep_inventory({**self._kept_inventory(), path.name: entry})
@@ -117,6 +120,9 @@ class BarStore:
 
     def plan(self, symbol: str, timeframe: str, bars: BarTable | Mapping[str, Any]) -> MergePlan:
         """What `merge` would do; nothing is stored. Raises as it does, but for BarConflicts."""
+        from storage_core.bar_changes import checked_bars
+        from storage_core.bar_merge import plan
+
         new = checked_bars(symbol, timeframe, bars)
         return plan(self._load(symbol, timeframe, _EVER, _NEVER), new)
 
@@ -134,6 +140,8 @@ class BarStore:
         self, symbol: str, timeframe: str, bars: BarTable | Mapping[str, Any], *, wins: Wins | None = None
     ) -> tuple[Coverage, MergePlan]:
         """The same, and what it did."""
+        from storage_core.bar_changes import checked_bars, facts_of, joined
+
         path = self.path(symbol, timeframe)
         new = checked_bars(symbol, timeframe, bars)
         with file_lock(self.root / ".lock"):
@@ -189,27 +197,6 @@ class BarStore:
         return available(self.inventory(), symbol, timeframe)
 
 
-def file_name(symbol: str, timeframe: str) -> str:
-    """`KRW-BTC_1h.parquet`; raises BadSymbol and BadTimeframe."""
-    if not SYMBOL.fullmatch(symbol):
-        raise BadSymbol(symbol)
-    if timeframe not in TIMEFRAMES:
-        raise BadTimeframe(timeframe, tuple(TIMEFRAMES))
-    return f"{symbol}_{timeframe}.parquet"
-
-
-def joined(
-    symbol: str, timeframe: str, stored: BarTable | None, new: BarTable, wins: Wins | None
-) -> tuple[BarTable | None, MergePlan]:
-    """The bars to store (None when those that are stored stay as they are), and what that does. Raises BarConflicts."""
-    what = plan(stored, new)
-    if what.conflicts and wins is None:
-        raise BarConflicts(symbol, timeframe, what)
-    if not what.added and (not what.conflicts or wins == "stored"):
-        return None, what
-    return merged(stored, new, wins=wins or "stored"), what
-
-
 def available(inventory: list[Coverage], symbol: str, timeframe: str) -> str:
     """What there is instead of bars that are missing, in words: the nearest first, a dozen at most."""
     near = [one for one in inventory if one.symbol == symbol]
@@ -217,12 +204,6 @@ def available(inventory: list[Coverage], symbol: str, timeframe: str) -> str:
     named = [f"{one.symbol} {one.timeframe} ({one.first:%Y-%m-%d} to {one.last:%Y-%m-%d})" for one in near]
     more = [f"{len(named) - _MOST_NAMED} more"] if len(named) > _MOST_NAMED else []
     return ", ".join(named[:_MOST_NAMED] + more) or "nothing yet"
-
-
-def checked_bars(symbol: str, timeframe: str, bars: BarTable | Mapping[str, Any]) -> BarTable:
-    """The bars as they may be stored. Raises BadSymbol, BadTimeframe, BadBars."""
-    file_name(symbol, timeframe)
-    return checked(f"{symbol} {timeframe}", bars.columns() if isinstance(bars, BarTable) else bars)
 
 
 def _entry(path: Path, kept: dict[str, Any] | None) -> dict[str, Any]:
@@ -234,11 +215,6 @@ def _entry(path: Path, kept: dict[str, Any] | None) -> dict[str, Any]:
     from storage_core.bar_files import extent
 
     return {**identity, **extent(path)}
-
-
-def facts_of(bars: BarTable, timeframe: str) -> dict[str, Any]:
-    """Fingerprint and quality, as they are kept."""
-    return {"fingerprint": fingerprint(bars), "quality": quality_of(bars, TIMEFRAMES[timeframe]).as_dict()}
 
 
 def coverage_of(symbol: str, timeframe: str, entry: Mapping[str, Any]) -> Coverage:

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from storage_core.bar_names import COLUMNS, PRICES
 from storage_core.errors import BadBars
-
-PRICES = ("open", "high", "low", "close")
-COLUMNS = ("timestamp", *PRICES, "volume")
 
 
 @dataclass(frozen=True, slots=True)

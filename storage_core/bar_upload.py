@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage_core.bar_merge import MergePlan
+from storage_core.bar_names import COLUMNS
 from storage_core.bar_quality import Quality, quality_of
 from storage_core.bar_store import SYMBOL, TIMEFRAMES, BarStore
-from storage_core.bar_table import COLUMNS, BarTable
+from storage_core.bar_table import BarTable
 from storage_core.bar_upload_errors import BadUpload
 from storage_core.bar_upload_sniff import Sniffed
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
-from storage_core.bar_table import COLUMNS
+from storage_core.bar_names import COLUMNS
 from storage_core.bar_upload_errors import BadUpload
 from storage_core.bar_upload_limits import MOST_ROWS
 from storage_core.bar_upload_parquet import batches

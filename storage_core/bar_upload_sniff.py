@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from storage_core.bar_names import COLUMNS
 from storage_core.bar_store import SYMBOL, TIMEFRAMES
-from storage_core.bar_table import COLUMNS
 from storage_core.bar_upload_errors import BadUpload
 from storage_core.bar_upload_limits import LONGEST_CELL, MOST_COLUMNS, SHOWN_ROWS
 

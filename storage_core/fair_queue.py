@@ -19,6 +19,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, ScalarSelect, literal_column, select
 from sqlalchemy.orm import Session
 
+from storage_core.bar_names import TIMEFRAMES
 from storage_core.models import Backtest
 
 BARS_A_TURN = 100_000
@@ -28,8 +29,6 @@ CLOCK_SKEW = timedelta(seconds=1)
 
 def cost(spec: Mapping[str, Any]) -> int:
     """How many turns a backtest of `spec` costs, from its dates alone: 1 and more."""
-    from storage_core.bar_store import TIMEFRAMES  # it brings numpy, which the clock does without
-
     days = (date.fromisoformat(spec["end_date"]) - date.fromisoformat(spec["start_date"])).days + 1
     bars = days * 86_400 // TIMEFRAMES.get(spec["timeframe"], 60)
     bars = min(bars, spec.get("candle_size") or bars)

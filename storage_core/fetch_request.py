@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
-from storage_core.bar_merge import WINS, Wins
-from storage_core.bar_store import SYMBOL, TIMEFRAMES, Coverage
+from storage_core.bar_names import SYMBOL, TIMEFRAMES, WINS, Wins
+from storage_core.bar_store import Coverage
 from storage_core.errors import BadFilter
 
 KIND = "fetch_bars"

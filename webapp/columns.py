@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from flask_babel import lazy_gettext as _
 
-from engine.metrics import METRICS, MetricSpec
+from engine.metric_table import METRICS, MetricSpec
 from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
 from webapp.filters import MISSING, compact, count, day, direction, number, percent, signed_percent, spark_points

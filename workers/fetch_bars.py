@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from storage_core.bar_store import TIMEFRAMES, BarStore, BarTable
-from storage_core.bar_table import COLUMNS
+from storage_core.bar_names import COLUMNS
+from storage_core.bar_store import TIMEFRAMES, BarStore
+from storage_core.bar_table import BarTable
 from storage_core.bars import bar_store_for
 from storage_core.fetch_request import FetchRequest
 from workers.exchanges import Exchange, Page, open_exchange

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from storage_core.bar_errors import BarConflicts
 from storage_core.bar_fingerprints import fingerprint_now
 from storage_core.bar_merge import merged, plan
-from storage_core.bar_store import BarStore, fingerprint
-from storage_core.bar_table import BarTable
+from storage_core.bar_store import BarStore
+from storage_core.bar_table import BarTable, fingerprint
 from storage_core.errors import NoBars
 from tests.storage_core.test_bar_store import START, bars, hour
 

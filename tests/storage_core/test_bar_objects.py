@@ -12,7 +12,8 @@ from storage_core import bar_objects, sample
 from storage_core.bar_errors import BarConflicts
 from storage_core.bar_fingerprints import fingerprint_now
 from storage_core.bar_objects import S3BarStore
-from storage_core.bar_store import BarStore, fingerprint
+from storage_core.bar_store import BarStore
+from storage_core.bar_table import fingerprint
 from storage_core.bars import bar_store_for
 from storage_core.errors import BadSymbol, BarsDamaged, NoBars
 from storage_core.object_s3 import shared_provider

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage_core import sample
-from storage_core.bar_store import TIMEFRAMES, BarStore, BarTable, fingerprint
+from storage_core.bar_store import TIMEFRAMES, BarStore
+from storage_core.bar_table import BarTable, fingerprint
 from storage_core.errors import BadBars, BadSymbol, BadTimeframe, BarsDamaged, NoBars
 
 SHARED_BARS = Path(__file__).parents[2].parent / "shared" / "data" / "candles"

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage_core import bar_upload_files, bar_upload_parquet
+from storage_core.bar_names import COLUMNS
 from storage_core.bar_store import BarStore
-from storage_core.bar_table import COLUMNS
 from storage_core.bar_upload import Reading, report
 from storage_core.bar_upload_errors import BadUpload, UploadGone
 from storage_core.bar_upload_sniff import guess_mapping, sniff

@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 from engine.catalog import STRATEGIES
 from engine.spec import parse_spec, spec_to_dict
 from storage_core import backtests, result_store
-from storage_core.bar_store import BarStore, BarTable, fingerprint
+from storage_core.bar_store import BarStore
+from storage_core.bar_table import BarTable, fingerprint
 from storage_core.db import session_scope
 from storage_core.result_store import ResultTables
 from storage_core.schemas import SCHEMAS

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from flask.cli import AppGroup, with_appcontext
 
-from storage_core.bar_merge import WINS
+from storage_core.bar_names import WINS
 from storage_core.bar_store import TIMEFRAMES, Coverage
 from storage_core.bar_upload_errors import BadUpload
 from webapp.audit import audit

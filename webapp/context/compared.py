@@ -10,7 +10,7 @@ from uuid import UUID
 from flask_babel import gettext as _
 
 from engine.catalog import Catalog
-from engine.metrics import METRICS, MetricSpec
+from engine.metric_table import METRICS, MetricSpec
 from engine.spec import SPEC_FIELDS
 from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS

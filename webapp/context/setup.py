@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from flask_babel import gettext as _
 
 from engine.catalog import Catalog
-from engine.metrics import METRICS, MetricSpec
+from engine.metric_table import METRICS, MetricSpec
 from engine.spec import SPEC_FIELDS
 from storage_core.backtests import MAX_ATTEMPTS
 from storage_core.models import Backtest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
 
 from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, url_for
@@ -13,9 +13,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from storage_core import bar_upload_files
 from storage_core.bar_errors import BarConflicts
+from storage_core.bar_names import COLUMNS
 from storage_core.bar_store import TIMEFRAMES
-from storage_core.bar_table import COLUMNS
-from storage_core.bar_upload import Reading, Report, report
 from storage_core.bar_upload_errors import BadUpload, UploadGone
 from storage_core.bar_upload_files import LARGEST, Upload
 from storage_core.bar_upload_sniff import Sniffed, sniff
@@ -25,6 +24,9 @@ from webapp.extensions import bar_store, db, settings
 from webapp.fetching import check_wins
 from webapp.htmx import go_to, is_htmx, vary
 from webapp.login import need_trader, person
+
+if TYPE_CHECKING:
+    from storage_core.bar_upload import Reading, Report
 
 blueprint = Blueprint("data_upload", __name__, url_prefix="/data/uploads")
 PIECE = 1_000_000
@@ -119,6 +121,8 @@ def _context(kept: Upload, values: dict[str, str]) -> dict[str, Any]:
     errors: dict[str, str] = {}
     found: Report | None = None
     try:
+        from storage_core.bar_upload import report
+
         found = report(bar_store(), kept.path, looked, reading)
     except BadUpload as error:
         if values or error.field == "file":
@@ -134,6 +138,8 @@ def _context(kept: Upload, values: dict[str, str]) -> dict[str, Any]:
 def _reading(values: dict[str, str], looked: Sniffed) -> Reading:
     given = {name: values.get(name, "")[:200] for name in values}
     mapping = {name: given.get(f"column.{name}", looked.mapping.get(name, "")) for name in COLUMNS}
+    from storage_core.bar_upload import Reading
+
     return Reading(
         symbol=given.get("symbol", looked.symbol).strip().upper(),
         timeframe=given.get("timeframe", looked.timeframe),

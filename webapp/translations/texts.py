@@ -1,13 +1,14 @@
-"""Texts that pages show but that stand in the engine's tables, where nothing knows of languages."""
+"""Texts that pages show but that stand where nothing knows of languages: the engine's tables, rows, errors, scripts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from engine.catalog import STRATEGIES
-from engine.metrics import METRICS
+from engine.metric_table import METRICS
 from engine.params import ParamSpec
 from engine.spec import SPEC_FIELDS
+from webapp import phrases, script_words
 
 
 def engine_texts() -> Iterator[str]:
@@ -22,6 +23,12 @@ def engine_texts() -> Iterator[str]:
     for metric in METRICS.values():
         yield metric.label
         yield metric.help
+
+
+def other_texts() -> Iterator[str]:
+    """What rows, errors and scripts say."""
+    yield from phrases.texts()
+    yield from script_words.TEXTS
 
 
 def _param(param: ParamSpec) -> Iterator[str]:
