@@ -138,3 +138,11 @@ def truncate(handler: Handler) -> bool:
     handler.wfile.write(b'[{"market": "KRW')
     handler.close_connection = True
     return True
+
+
+def say_nothing(handler: Handler) -> bool:
+    """Takes the request and never answers; ends when the other side hangs up."""
+    handler.connection.settimeout(10)
+    handler.connection.recv(1)
+    handler.close_connection = True
+    return True

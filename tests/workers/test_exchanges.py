@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.exchange_server import START, answer, binance, exchange_server, hang_up, truncate, upbit
+from tests.exchange_server import START, answer, binance, exchange_server, hang_up, say_nothing, truncate, upbit
 from workers.exchanges import open_exchange
 from workers.exchanges.binance import Binance
 from workers.exchanges.client import Pace
@@ -173,6 +173,16 @@ def test_what_does_not_pass_is_said_after_five_tries(exchange, server, behaviour
         hours(exchange, 0, 100)
     assert not caught.value.permanent
     assert len(server.requests) == 5
+
+
+def test_an_exchange_that_never_answers_is_not_waited_for(exchange, server, monkeypatch):
+    monkeypatch.setattr("workers.exchanges.client.READ_SECONDS", 0.2)
+    server.behaviours = [say_nothing, say_nothing]
+    assert opened(hours(exchange, 0, 100)) == list(range(100))
+    server.behaviours = [say_nothing] * 5
+    with pytest.raises(ExchangeUnreachable) as caught:
+        hours(exchange, 0, 100)
+    assert not caught.value.permanent
 
 
 @pytest.mark.parametrize("status", [429, 418])
