@@ -154,14 +154,14 @@ def test_one_symbol_has_no_switch(admin, completed):
 def test_bars_that_changed_since_are_said(admin, several, settings):
     page = admin.get(several)
     assert page.by_id("data-changed").get("hx-get") == f"{several}/data-changed"
-    assert "changed since" not in admin.get(f"{several}/data-changed", htmx=True).text
+    assert "Same bars as today" in admin.get(f"{several}/data-changed", htmx=True).text
     bars = results.bars(500, seed=1)
     bars.close[7] *= 1.001
     bars.high[7] *= 1.01
     BarStore(settings.bars_dir).merge("KRW-ETH", "1h", bars, wins="new")
     said = admin.get(f"{several}/data-changed", htmx=True)
     assert "The data changed since." in said.text
-    assert "bars of KRW-ETH are not those" in said.text
+    assert "other bars of KRW-ETH are stored now" in said.text
     assert said.find("a", href=f"/backtests/new?clone={several[-36:]}")
 
 

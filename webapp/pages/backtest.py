@@ -44,9 +44,9 @@ def data_changed(task_id: UUID) -> str:
     from webapp.symbol_figures import changed_bars
 
     backtest = visible_backtest(task_id)
-    return render_template(
-        "backtest/_data_changed.html", head=head_of(backtest), changed=changed_bars(bar_store(), backtest)
-    )
+    noted = bool(backtest.metadata_.get("data"))
+    changed = changed_bars(bar_store(), backtest)
+    return render_template("backtest/_data_changed.html", head=head_of(backtest), changed=changed, noted=noted)
 
 
 @blueprint.get("/chart")
@@ -183,7 +183,7 @@ def _overview(backtest: Backtest) -> dict[str, Any]:
         "checks": result.ctx_checks(backtest),
         "assumptions": result.ctx_assumptions(backtest, quote),
         "months": result.ctx_months(curves.monthly_returns(equity, start, person().timezone)),
-        "month_names": result.MONTHS,
+        "month_names": result.month_names(),
         "symbol_rows": trades.read_symbols(settings(), backtest),
         "last_trades": trades.read_trades(settings(), backtest, size=LAST_TRADES),
         "note": ctx_note(backtest, editing=request.args.get("edit") == "note" and head_of(backtest)["may_change"]),
@@ -226,10 +226,10 @@ def _trades(backtest: Backtest) -> dict[str, Any]:
 
 def _analysis(backtest: Backtest) -> dict[str, Any]:
     from webapp.context.analysis import ctx_analysis_of
-    from webapp.context.result import MONTHS
+    from webapp.context.result import month_names
 
     found = ctx_analysis_of(settings(), bar_store(), backtest, person().timezone, link=partial(_trade_link, backtest))
-    return {**found, "month_names": MONTHS}
+    return {**found, "month_names": month_names()}
 
 
 def _trade_link(backtest: Backtest, symbol: str, entered: int, left: int) -> str:
