@@ -18,7 +18,10 @@ from webapp.extensions import db, settings
 @click.command("setup-link")
 @with_appcontext
 def setup_link() -> None:
-    """Print the one-time link that creates the first account."""
+    """Print the one-time link that creates the first account; it is good for a day.
+
+    Example: flask setup-link
+    """
     if not accounts.needs_setup(db.session()):
         raise click.ClickException("The first account exists already. More people: flask create-user NAME")
     click.echo(f"{_here()}/setup?token={accounts.setup_token(settings())}")
