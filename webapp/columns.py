@@ -8,11 +8,14 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from flask_babel import lazy_gettext as _
+from flask_babel.speaklater import LazyString
 
 from engine.metric_table import METRICS, MetricSpec
 from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
 from webapp.filters import MISSING, compact, count, day, direction, number, percent, signed_percent, spark_points
+from webapp.language import translated
+from webapp.phrases import said
 
 
 class Cell(NamedTuple):
@@ -42,7 +45,7 @@ class Column:
     result: bool = False
     sort: str = ""
     falling: bool = True
-    help: str = ""
+    help: Any = ""
 
 
 METRIC_OF: Final[Mapping[str, MetricSpec]] = {metric.stored_name: metric for metric in METRICS.values()}
@@ -124,13 +127,13 @@ def _metric_column(name: str) -> Column:
         result=True,
         sort=name,
         falling=metric.better != "lower",
-        help=f"{metric.label}: {metric.help}",
+        help=LazyString(lambda: f"{translated(metric.label)}: {translated(metric.help)}"),
     )
 
 
 _ALL: Final = (
     Column("symbols", _("Symbols"), "roomy", _symbols),
-    Column("timeframe", _("TF"), "roomy", lambda row, _: Cell(row.timeframe, "roomy"), help="Timeframe"),
+    Column("timeframe", _("TF"), "roomy", lambda row, _: Cell(row.timeframe, "roomy"), help=_("Timeframe")),
     Column("params", _("Params"), "roomy", lambda _, params: Cell(params.short, "muted clip roomy", params.full)),
     Column("period", _("Period"), "", _period),
     *(_metric_column(name) for name in METRIC_COLUMNS),
@@ -139,7 +142,7 @@ _ALL: Final = (
     Column("note", _("Note"), "", _note),
     Column("created_at", _("Submitted"), "", lambda row, _: Cell("", "muted", kind="time"), sort="created_at"),
 )
-STATE: Final = Column("state", _("State"), "", lambda row, _: Cell(row.status, "muted"), result=True)
+STATE: Final = Column("state", _("State"), "", lambda row, _: Cell(said(row.status), "muted"), result=True)
 """Where no result is to be shown: what became of it."""
 COLUMNS: Final[Mapping[str, Column]] = {column.name: column for column in _ALL}
 

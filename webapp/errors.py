@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
 
 from flask import Flask, Response, current_app, make_response, render_template, request
+from flask_babel import force_locale, lazy_gettext
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from markupsafe import escape
@@ -15,24 +19,40 @@ from werkzeug.exceptions import HTTPException
 from storage_core.errors import AccountNotFound, BacktestNotFound, BadCursor, JobNotFound, ResultDamaged, ResultMissing
 from storage_core.object_errors import ObjectError
 from webapp.htmx import is_htmx
+from webapp.language import before_login, current
 from webapp.problems import KINDS, problem, usual_code
 from workers.errors import BrokerDown
 
 MACHINE_PATHS = ("/api/", "/charts/")
 PAGE_OF_THE_API = "/api/docs"
 RETRY_SECONDS = "15"
+PRINTABLE = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~"
+"""What stands as it is in the header that app.js decodes; the rest of a sentence is percent-encoded UTF-8."""
 
-SENTENCES: Mapping[int, str] = {
-    400: "The request could not be understood.",
-    401: "Please log in.",
-    403: "Your account may not do this.",
-    404: "There is nothing at this address, or it belongs to somebody else.",
-    405: "This address does not work this way.",
-    413: "What was sent is too large.",
-    415: "The body must be JSON, with the header Content-Type: application/json.",
-    429: "Too many attempts. Wait a minute and try again.",
-    500: "Something went wrong on our side. It has been written to the log.",
-    503: "The database does not answer right now. Try again in a moment.",
+SENTENCES: Mapping[int, Any] = {
+    400: lazy_gettext("The request could not be understood."),
+    401: lazy_gettext("Please log in."),
+    403: lazy_gettext("Your account may not do this."),
+    404: lazy_gettext("There is nothing at this address, or it belongs to somebody else."),
+    405: lazy_gettext("This address does not work this way."),
+    413: lazy_gettext("What was sent is too large."),
+    415: lazy_gettext("The body must be JSON, with the header Content-Type: application/json."),
+    429: lazy_gettext("Too many attempts. Wait a minute and try again."),
+    500: lazy_gettext("Something went wrong on our side. It has been written to the log."),
+    503: lazy_gettext("The database does not answer right now. Try again in a moment."),
+}
+TITLES: Mapping[int, Any] = {
+    400: lazy_gettext("Not understood"),
+    401: lazy_gettext("Not logged in"),
+    403: lazy_gettext("Not allowed"),
+    404: lazy_gettext("Not found"),
+    405: lazy_gettext("Not this way"),
+    409: lazy_gettext("Not possible now"),
+    413: lazy_gettext("Too large"),
+    422: lazy_gettext("Cannot be done like this"),
+    429: lazy_gettext("Too many attempts"),
+    500: lazy_gettext("Something went wrong"),
+    503: lazy_gettext("Not available right now"),
 }
 
 
@@ -57,8 +77,18 @@ def for_machine() -> bool:
 
 
 def answer(status: int, detail: str | None = None, code: str | None = None) -> Response:
-    """An error answer of the kind that the request wants; `code` None = the usual one of the status."""
-    detail = detail or SENTENCES.get(status, HTTPStatus(status).phrase)
+    """An error answer of the kind that the request wants; `code` None = the usual one of the status.
+
+    When something on our side is broken the answer asks nothing of the database: not even whose language it is.
+    """
+    with force_locale(before_login()) if status >= 500 else nullcontext():
+        response = _answer(status, detail, code)
+        response.headers["Content-Language"] = current()
+    return response
+
+
+def _answer(status: int, detail: str | None, code: str | None) -> Response:
+    detail = detail or str(SENTENCES.get(status, HTTPStatus(status).phrase))
     if for_machine():
         code = code or usual_code(status)
         response = problem(code, detail) if KINDS[code].status == status else problem(code, detail, status=status)
@@ -66,17 +96,18 @@ def answer(status: int, detail: str | None = None, code: str | None = None) -> R
         return response
     response = make_response(_page(status, detail))
     response.status_code = status
-    response.headers["X-Error"] = detail.encode("ascii", "replace").decode().replace("\n", " ")
+    response.headers["X-Error"] = quote(detail, safe=PRINTABLE)
     return response
 
 
 def _page(status: int, detail: str) -> str:
-    """A page that asks nothing of the database when something on our side is broken."""
-    words = {"title": HTTPStatus(status).phrase, "detail": detail}
+    words = {"title": str(TITLES.get(status, HTTPStatus(status).phrase)), "detail": detail}
     if is_htmx():
         return str(escape(detail))
     if status >= 500:
-        return current_app.jinja_env.get_template("errors/bare.html").render(words)  # no context processors
+        return current_app.jinja_env.get_template("errors/bare.html").render(
+            words, language=current(), start=_("Try the start page")
+        )  # no context processors
     return render_template("errors/page.html", **words)
 
 
@@ -99,16 +130,18 @@ def _own_words(error: HTTPException) -> str | None:
 
 def _on_csrf(error: CSRFError) -> Response:
     return answer(
-        400, f"The form is too old or came from elsewhere ({error.description}) Reload the page.", "csrf_failed"
+        400,
+        _("The form is too old or came from elsewhere (%(why)s) Reload the page.", why=error.description),
+        "csrf_failed",
     )
 
 
 def _on_missing(_error: ResultMissing) -> Response:
-    return answer(404, "The files of this result are gone.", "result_missing")
+    return answer(404, _("The files of this result are gone."), "result_missing")
 
 
 def _on_damaged(error: ResultDamaged) -> Response:
-    return answer(500, f"The stored result cannot be read: {error.problem}.", "result_damaged")
+    return answer(500, _("The stored result cannot be read: %(why)s.", why=error.problem), "result_damaged")
 
 
 def _on_broker(error: BrokerDown) -> Response:

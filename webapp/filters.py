@@ -1,4 +1,4 @@
-"""Numbers and times as people read them. Pure functions; `init_app` gives them to the templates.
+"""Numbers and times as people read them, in the language of the page; `init_app` gives them to the templates.
 
 A value that does not exist is shown as an en dash, never as NaN, None or a made-up zero.
 """
@@ -12,12 +12,16 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from flask import Flask
+from flask_babel import gettext as _
 from markupsafe import Markup, escape
+
+from webapp.language import current
 
 MISSING: Final = "–"
 COMPACT: Final = ((1e12, 1e12, "T"), (1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e5, 1e3, "k"))
 """From which size on, divided by what, with which letter: below 100,000 every digit fits."""
-AGES: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
+MYRIADS: Final = ((1e12, 1e12, "조"), (1e8, 1e8, "억"), (1e5, 1e4, "만"))
+"""The same in Korean, which counts in ten thousands."""
 
 Number = float | int | None
 
@@ -64,9 +68,10 @@ def compact(value: Number) -> str:
     """14187215 -> 14.19M: few digits for the narrow places."""
     if value is None or is_missing(value):
         return MISSING
-    for size, unit, letter in COMPACT:
+    for size, unit, letter in MYRIADS if current() == "ko" else COMPACT:
         if abs(value) >= size * 0.999995:  # 999,995 rounds to 1.00M
-            return f"{value / unit:,.2f}{letter}"
+            shown = value / unit
+            return f"{shown:,.{2 if abs(shown) < 999.995 else 0}f}{letter}"
     return number(value)
 
 
@@ -97,17 +102,19 @@ def duration(seconds: Number) -> str:
     if seconds is None or is_missing(seconds):
         return MISSING
     if seconds < 9.95:
-        return f"{max(seconds, 0):.2f}".rstrip("0").rstrip(".") + " s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    for size, name in AGES:
-        if whole >= size:
-            rest = whole % size
-            smaller, small_name = {"d": (3_600, "h"), "h": (60, "min"), "min": (1, "s")}[name]
-            tail = f" {rest // smaller} {small_name}" if rest // smaller else ""
-            return f"{whole // size} {name}{tail}"
-    raise AssertionError("unreachable: a minute is the smallest age")
+        return _("%(n)s s", n=f"{max(seconds, 0):.2f}".rstrip("0").rstrip("."))
+    days, rest = divmod(round(seconds), 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, rest = divmod(rest, 60)
+    if days:
+        parts = [_("%(n)s d", n=days)] + ([_("%(n)s h", n=hours)] if hours else [])
+    elif hours:
+        parts = [_("%(n)s h", n=hours)] + ([_("%(n)s min", n=minutes)] if minutes else [])
+    elif minutes:
+        parts = [_("%(n)s min", n=minutes)] + ([_("%(n)s s", n=rest)] if rest else [])
+    else:
+        parts = [_("%(n)s s", n=rest)]
+    return " ".join(parts)
 
 
 def ago(value: datetime | None, now: datetime | None = None) -> str:
@@ -116,11 +123,14 @@ def ago(value: datetime | None, now: datetime | None = None) -> str:
         return MISSING
     seconds = ((now or datetime.now(UTC)) - value).total_seconds()
     if seconds < 10:
-        return "now"
-    for size, name in AGES:
-        if seconds >= size:
-            return f"{int(seconds // size)} {name} ago"
-    return f"{int(seconds)} s ago"
+        return _("now")
+    if seconds >= 86_400:
+        return _("%(n)s d ago", n=int(seconds // 86_400))
+    if seconds >= 3_600:
+        return _("%(n)s h ago", n=int(seconds // 3_600))
+    if seconds >= 60:
+        return _("%(n)s min ago", n=int(seconds // 60))
+    return _("%(n)s s ago", n=int(seconds))
 
 
 def day(value: date | datetime | str | None) -> str:
@@ -129,7 +139,24 @@ def day(value: date | datetime | str | None) -> str:
         return MISSING
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
-    return f"{value.day} {value:%b %Y}"
+    return _("%(day)s %(month)s %(year)s", day=value.day, month=month_name(value.month), year=value.year)
+
+
+def month_name(number_: int) -> str:
+    """1 -> Jan."""
+    names = (_("Jan"), _("Feb"), _("Mar"), _("Apr"), _("May"), _("Jun"),
+             _("Jul"), _("Aug"), _("Sep"), _("Oct"), _("Nov"), _("Dec"))  # fmt: skip
+    return names[number_ - 1]
+
+
+def day_of_month(value: date) -> str:
+    """2024-10-16 -> 16 Oct: where the year is known."""
+    return _("%(day)s %(month)s", day=value.day, month=month_name(value.month))
+
+
+def month_of_year(value: date) -> str:
+    """2024-10-16 -> Oct 2024."""
+    return _("%(month)s %(year)s", month=month_name(value.month), year=value.year)
 
 
 def moment(value: datetime | None, zone: str, seconds: bool = False) -> str:
@@ -163,7 +190,7 @@ def file_size(value: Number) -> str:
     for size, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if value >= size:
             return f"{value / size:.3g} {name}"
-    return f"{value:.0f} bytes"
+    return _("%(n)s bytes", n=f"{value:.0f}")
 
 
 def currency(symbols: Sequence[str]) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from flask_babel import gettext as _
 from werkzeug.datastructures import MultiDict
 
 from engine.catalog import Catalog, StrategySpec
 from engine.errors import SpecError
 from engine.spec import SPEC_FIELDS, ParamSpec
+from webapp.phrases import OR_NOTHING, refused, said, sentence
 
 # People type percent here; the engine counts in fractions.
 PERCENT: Final = frozenset(
@@ -127,17 +129,17 @@ def text_of(path: str, value: object) -> str:
 def message_for(error: SpecError, values: Values) -> str:
     """The sentence beside the field: what it was, what is allowed."""
     if error.sentence:
-        return f"{error.sentence[:1].upper()}{error.sentence[1:]}."
+        return sentence(error.sentence)
     typed = values.get(error.field)
     was = error.was if typed is None or isinstance(typed, list) else typed
     allowed = _percent_range(error.field) if error.field in PERCENT else error.allowed
     if was in (None, "", []):
-        return f"Is missing; allowed: {allowed}."
-    return f"Was {str(was)[:LONGEST]}; allowed: {allowed}."
+        return _("Is missing; allowed: %(allowed)s.", allowed=said(allowed))
+    return refused(str(was)[:LONGEST], allowed)
 
 
 def _percent_range(path: str) -> str:
     param = SPEC_FIELDS[path]
     low, high = (f"{(limit or 0) * 100:g}%" for limit in (param.minimum, param.maximum))
     words = f"above {low} and up to {high}" if param.exclusive_minimum else f"{low} to {high}"
-    return f"{words}, or nothing" if param.default is None else words
+    return f"{words}{OR_NOTHING}" if param.default is None else words

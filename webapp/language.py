@@ -18,15 +18,21 @@ PAGE_OF_THE_API: Final = "/api/docs"
 
 def language() -> str:
     """The language of the request being answered: en or ko. Programs that call the API read English."""
-    if not has_request_context() or (request.path.startswith(API) and request.path != PAGE_OF_THE_API):
+    if not has_request_context() or _for_programs():
         return "en"
     return getattr(current_user, "language", "") or before_login()
 
 
 def before_login() -> str:
     """The language as far as it is known without asking who it is: what pages use that must not need the database."""
+    if _for_programs():
+        return "en"
     chosen = session.get(CHOSEN)
     return chosen if chosen in LANGUAGES else request.accept_languages.best_match(list(LANGUAGES)) or "en"
+
+
+def _for_programs() -> bool:
+    return request.path.startswith(API) and request.path != PAGE_OF_THE_API
 
 
 def remember(chosen: str) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, redirect, request, url_for
+from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -42,13 +43,13 @@ def person() -> Person:
 def need_trader() -> None:
     """Refuse a viewer."""
     if not person().may_run:
-        abort(403, "Your account may look, not run. Ask an admin for the role trader.")
+        abort(403, _("Your account may look, not run. Ask an admin for the role trader."))
 
 
 def need_admin() -> None:
     """Refuse everybody but an admin."""
     if not person().is_admin:
-        abort(403, "This is for admins.")
+        abort(403, _("This is for admins."))
 
 
 def local_path(target: str | None) -> str:

@@ -13,7 +13,9 @@ from storage_core import alerts, backtests
 from webapp.catalog import broken_strategies, own_strategies
 from webapp.context.operations import Tab, ctx_tabs
 from webapp.extensions import db, settings
+from webapp.phrases import said
 from webapp.presets import chosen_preset, presets_of
+from webapp.script_words import script_words
 
 HTMX_CONFIG: Final = json.dumps(
     {
@@ -60,12 +62,14 @@ def init_app(app: Flask) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters["said"] = said
 
     @app.context_processor
     def common() -> dict[str, Any]:
         return {
             "htmx_config": HTMX_CONFIG,
             "zone": zone(),
+            "script_words": script_words,
             "queue_counts": queue_counts,
             "operations_tabs": operations_tabs,
             "open_alert_count": open_alert_count,

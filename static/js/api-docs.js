@@ -15,7 +15,7 @@ function search() {
   for (const group of groups) {
     group.hidden = !group.querySelector("[data-api-entry]:not([hidden])");
   }
-  document.getElementById("api-found").textContent = words.length ? `${found} found` : "";
+  document.getElementById("api-found").textContent = words.length ? Words.say("%(n)s found", { n: found }) : "";
 }
 
 function openNamed() {

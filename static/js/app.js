@@ -14,9 +14,10 @@
     setTimeout(() => line.remove(), 8000);
   };
   document.addEventListener("htmx:responseError", (event) => {
-    complain(event.detail.xhr.getResponseHeader("X-Error") || `The server answered ${event.detail.xhr.status}.`);
+    const said = event.detail.xhr.getResponseHeader("X-Error");
+    complain(said ? decodeURIComponent(said) : Words.say("The server answered %(n)s.", { n: event.detail.xhr.status }));
   });
-  document.addEventListener("htmx:sendError", () => complain("The server does not answer. Trying again helps once it is back."));
+  document.addEventListener("htmx:sendError", () => complain(Words.say("The server does not answer. Trying again helps once it is back.")));
 
   // A polled fragment is replaced several times a second; only a changed sentence is read out.
   const announce = () => {

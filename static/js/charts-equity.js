@@ -1,20 +1,21 @@
 // Equity with buy and hold, and the drawdown in a pane below.
 (() => {
   "use strict";
+  const { say } = Words;
   const { create, fetchData, note, legend, follow, points, theme, colours, faded, compact, price, equityColours, drawdownColours } = Charts;
 
   Charts.kinds.equity = async (box) => {
     const first = await fetchData(box);
-    if (!first.t.length) return note(box, "This result has no equity curve.");
+    if (!first.t.length) return note(box, say("This result has no equity curve."));
     box.replaceChildren();
     const chart = create(box);
     const { LineSeries, AreaSeries, BaselineSeries } = LightweightCharts;
     const named = (title) => (box.clientWidth > 500 ? title : ""); // on a phone the legend says it
     const money = { type: "custom", minMove: 1e-9, formatter: compact };
     const drops = { type: "custom", minMove: 0.01, formatter: (value) => `${value.toFixed(1)}%` };
-    const held = chart.addSeries(LineSeries, { lineWidth: 1, priceFormat: money, priceLineVisible: false, title: named("buy and hold") });
-    const line = chart.addSeries(AreaSeries, { lineWidth: 2, priceFormat: money, priceLineVisible: false, title: named("equity") });
-    const down = chart.addSeries(BaselineSeries, { lineWidth: 1, priceFormat: drops, priceLineVisible: false, title: named("drawdown"), baseValue: { type: "price", price: 0 } }, 1);
+    const held = chart.addSeries(LineSeries, { lineWidth: 1, priceFormat: money, priceLineVisible: false, title: named(say("buy and hold")) });
+    const line = chart.addSeries(AreaSeries, { lineWidth: 2, priceFormat: money, priceLineVisible: false, title: named(say("equity")) });
+    const down = chart.addSeries(BaselineSeries, { lineWidth: 1, priceFormat: drops, priceLineVisible: false, title: named(say("drawdown")), baseValue: { type: "price", price: 0 } }, 1);
     chart.panes()[0].setStretchFactor(300);
     chart.panes()[1].setStretchFactor(100);
     const show = legend(box);
@@ -29,9 +30,9 @@
       read(data.t.length - 1);
     };
     const read = (index) => {
-      const parts = [["equity", price(current.equity[index]), "equity"]];
-      if (current.hold) parts.push(["buy and hold", price(current.hold[index]), "hold"]);
-      parts.push(["drawdown", `${current.drawdown[index].toFixed(2)}%`, "drawdown"]);
+      const parts = [[say("equity"), price(current.equity[index]), "equity"]];
+      if (current.hold) parts.push([say("buy and hold"), price(current.hold[index]), "hold"]);
+      parts.push([say("drawdown"), `${current.drawdown[index].toFixed(2)}%`, "drawdown"]);
       show(parts);
     };
     const paint = () => {

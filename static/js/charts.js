@@ -2,15 +2,18 @@
 // Kinds of charts register themselves in Charts.kinds: candles here, equity in charts-equity.js.
 (() => {
   "use strict";
+  const { say, lang } = Words;
   const WAIT = 180; // ms of rest after a zoom before more detail is fetched
   const live = new Map(); // element -> how to tidy up after it
 
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const faded = (hex, alpha) => `${hex}${Math.round(alpha * 255).toString(16).padStart(2, "0")}`;
+  // Korean counts in ten thousands.
+  const UNITS = lang === "ko" ? [[1e12, 1e12, "조"], [1e8, 1e8, "억"], [1e5, 1e4, "만"]] : [[1e12, 1e12, "T"], [1e9, 1e9, "B"], [1e6, 1e6, "M"], [1e5, 1e3, "k"]];
   const compact = (value) => {
     const size = Math.abs(value);
-    for (const [from, unit, letter] of [[1e12, 1e12, "T"], [1e9, 1e9, "B"], [1e6, 1e6, "M"], [1e5, 1e3, "k"]]) {
-      if (size >= from) return (value / unit).toFixed(2) + letter;
+    for (const [from, unit, letter] of UNITS) {
+      if (size >= from) return (value / unit).toLocaleString("en", { minimumFractionDigits: size / unit < 1000 ? 2 : 0, maximumFractionDigits: size / unit < 1000 ? 2 : 0 }) + letter;
     }
     return value.toLocaleString("en", size >= 1 ? { maximumFractionDigits: 2 } : { maximumSignificantDigits: 4 });
   };
@@ -40,7 +43,7 @@
       timeScale: { borderColor: colour.line },
     };
   };
-  const words = (time, options) => new Date(time * 1000).toLocaleString("en-US", { timeZone: "UTC", hourCycle: "h23", ...options });
+  const words = (time, options) => new Date(time * 1000).toLocaleString(lang === "en" ? "en-US" : lang, { timeZone: "UTC", hourCycle: "h23", ...options });
   // Sampled points are not evenly spaced: over weeks, a time of day on the axis would say nothing.
   const tick = (chart) => (time, type) => {
     const { TickMarkType } = LightweightCharts;
@@ -48,7 +51,7 @@
     if (type === TickMarkType.Month) return words(time, { month: "short" });
     const view = chart().timeScale().getVisibleRange();
     const days = view ? (view.to - view.from) / 86400 : 0;
-    if (type === TickMarkType.DayOfMonth || days > 8) return `${words(time, { day: "numeric" })} ${words(time, { month: "short" })}`;
+    if (type === TickMarkType.DayOfMonth || days > 8) return lang === "en" ? `${words(time, { day: "numeric" })} ${words(time, { month: "short" })}` : words(time, { month: "short", day: "numeric" });
     return words(time, { hour: "2-digit", minute: "2-digit" });
   };
   const create = (box) => {
@@ -60,6 +63,7 @@
         tickMarkFormatter: tick(() => chart),
       },
       crosshair: { mode: LightweightCharts.CrosshairMode.Normal },
+      localization: { locale: lang, dateFormat: lang === "ko" ? "yyyy-MM-dd" : "dd MMM 'yy" },
     });
     return chart;
   };
@@ -72,7 +76,7 @@
       address.searchParams.set("to", Math.ceil(range[1]));
     }
     const answer = await fetch(address, { credentials: "same-origin" });
-    if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `The server answered ${answer.status}.`);
+    if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || say("The server answered %(n)s.", { n: answer.status }));
     return answer.json();
   };
 
@@ -148,7 +152,7 @@
       shape: kind === "entry" ? (side === "buy" ? "arrowUp" : "arrowDown") : "circle",
       color: side === "buy" ? colour.gain : colour.loss,
       size: kind === "entry" ? 1.4 : 0.8,
-      text: data.marks.length <= 16 ? `${kind} ${price(at)}` : "",
+      text: data.marks.length <= 16 ? `${say(kind)} ${price(at)}` : "",
     }));
 
   // Lines of the strategy, and what they belong to: among the candles, the volume, or in a pane of their own.
@@ -210,13 +214,13 @@
     };
     const read = (i) => {
       const change = (current.c[i] / current.o[i] - 1) * 100;
-      const parts = [["O", price(current.o[i])], ["H", price(current.h[i])], ["L", price(current.l[i])], ["C", price(current.c[i])], ["", signed(change)], ["volume", compact(current.v[i])]];
+      const parts = [["O", price(current.o[i])], ["H", price(current.h[i])], ["L", price(current.l[i])], ["C", price(current.c[i])], ["", signed(change)], [say("volume"), compact(current.v[i])]];
       lines.forEach((line, index) => {
         const value = current.lines[index].v[i];
-        if (value !== null) parts.push([line.label, line.pane === "below" ? plain(value) : price(value), line.colour.slice(2)]);
+        if (value !== null) parts.push([say(line.label), line.pane === "below" ? plain(value) : price(value), line.colour.slice(2)]);
       });
-      if (account && current.equity[i] !== null) parts.push(["equity", compact(current.equity[i]), "equity"], ["drawdown", `${current.drawdown[i].toFixed(2)}%`, "drawdown"]);
-      if (current.hidden) parts.push([`${current.hidden.toLocaleString("en")} fills:`, "zoom in to see them"]);
+      if (account && current.equity[i] !== null) parts.push([say("equity"), compact(current.equity[i]), "equity"], [say("drawdown"), `${current.drawdown[i].toFixed(2)}%`, "drawdown"]);
+      if (current.hidden) parts.push([say("%(n)s fills:", { n: current.hidden.toLocaleString("en") }), say("zoom in to see them")]);
       show(parts);
     };
     const paint = () => {
@@ -271,7 +275,7 @@
       live.set(box, { ...made, stop: () => (made.stop(), made.chart.remove()) });
       box.dataset.drawn = "true";
     } catch (error) {
-      note(box, `The chart cannot be drawn. ${error.message}`);
+      note(box, `${say("The chart cannot be drawn.")} ${error.message}`);
     }
   };
   const look = () => {

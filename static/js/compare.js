@@ -13,7 +13,7 @@
       address.searchParams.set("to", Math.ceil(range[1]));
     }
     const answer = await fetch(address, { credentials: "same-origin" });
-    if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `The server answered ${answer.status}.`);
+    if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || Words.say("The server answered %(n)s.", { n: answer.status }));
     return answer.json();
   };
 
@@ -37,6 +37,7 @@
     const chart = createChart(box, {
       autoSize: true,
       crosshair: { mode: CrosshairMode.Normal },
+      localization: { locale: Words.lang, dateFormat: Words.lang === "ko" ? "yyyy-MM-dd" : "dd MMM 'yy" },
       timeScale: { timeVisible: true, secondsVisible: false, minBarSpacing: 0.001, rightOffset: 2 },
     });
     const money = { type: "custom", minMove: 0.01, formatter: (value) => value.toFixed(1) };
@@ -124,7 +125,7 @@
     start(box).catch((error) => {
       const line = document.createElement("p");
       line.className = "chart-note";
-      line.textContent = `The chart cannot be drawn. ${error.message}`;
+      line.textContent = `${Words.say("The chart cannot be drawn.")} ${error.message}`;
       box.replaceChildren(line);
     });
   }

@@ -21,7 +21,8 @@ from webapp.charts import equity_columns
 from webapp.context.backtest import WHOLE_MONEY
 from webapp.context.result import Year, ctx_months
 from webapp.curves import Curve
-from webapp.filters import count, day, number, percent, signed, signed_percent
+from webapp.filters import count, day, month_of_year, number, percent, signed, signed_percent
+from webapp.phrases import said
 from webapp.plots import Mark, Path, Plot, Tick
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def _columns(
 def _reasons(trades: ClosedTrades, subject: Subject) -> Chart:
     names = sorted(set(trades.reason.tolist()), key=lambda name: (-int((trades.reason == name).sum()), str(name)))
     groups = analysis.grouped(trades, trades.reason, names)
-    labels = [str(group.name or _("not recorded")) for group in groups]
+    labels = [said(str(group.name)) or _("not recorded") for group in groups]
     rows = [_group_row(group, label, subject) for group, label in zip(groups, labels, strict=True)]
     height = 30.0 * len(groups) + 40
     steps = plots.round_steps(0.0, float(max(group.count for group in groups)), 5)
@@ -307,4 +308,4 @@ def _day(number_: int) -> str:
 
 
 def _month(number_: int) -> str:
-    return f"{datetime.fromtimestamp(number_ * 86_400, UTC):%b %Y}"
+    return month_of_year(datetime.fromtimestamp(number_ * 86_400, UTC))

@@ -7,12 +7,16 @@ from datetime import datetime
 from typing import Final, TypedDict
 from uuid import UUID
 
+from flask_babel import gettext as _
+
 from engine.catalog import Catalog
 from storage_core.backtest_keeping import active_symbols
 from storage_core.models import Backtest, BacktestEvent
 from webapp.context.events import Event, ctx_events
 from webapp.context.rows import ACTIVE, params_words, short_symbols, state_words
 from webapp.filters import currency, duration
+from webapp.language import translated
+from webapp.phrases import said, sentence
 
 WHOLE_MONEY: Final = 100_000  # equity from which amounts are shown without cents
 POLLS: Final = ((1.5, "100ms"), (5.0, "250ms"))
@@ -72,7 +76,7 @@ def ctx_head(backtest: Backtest, viewer_id: int, catalog: Catalog, *, may_change
     facts = backtest.metadata_ or {}
     return {
         "id": backtest.task_id,
-        "title": known.label if known else backtest.strategy,
+        "title": translated(known.label) if known else backtest.strategy,
         "strategy": backtest.strategy,
         "symbols": short_symbols(backtest.symbols),
         "all_symbols": ", ".join(backtest.symbols),
@@ -100,12 +104,6 @@ def ctx_head(backtest: Backtest, viewer_id: int, catalog: Catalog, *, may_change
     }
 
 
-def sentence(text: str) -> str:
-    """With a capital and a full stop."""
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else ""
-
-
 def took(backtest: Backtest) -> str:
     """How long the last attempt ran."""
     if backtest.started_at is None or backtest.finished_at is None:
@@ -119,7 +117,7 @@ def ctx_life(backtest: Backtest, events: Sequence[BacktestEvent], now: datetime)
     return {
         "progress": backtest.progress,
         "state": state_words(backtest, now),
-        "announce": f"{backtest.status.capitalize()} {backtest.phase}".strip(),
+        "announce": f"{said(backtest.status).capitalize()} {said(backtest.phase)}".strip(),
         "poll": next((pause for limit, pause in POLLS if age < limit), SLOW_POLL),
         "error_code": backtest.error_code or "",
         "error_message": sentence(backtest.error_message or ""),
@@ -132,9 +130,9 @@ def ctx_life(backtest: Backtest, events: Sequence[BacktestEvent], now: datetime)
 def advice(code: str | None) -> str:
     """What a person can do about a failure."""
     if code in ("no_bars", "bad_symbol", "bars_error", "bad_bars", "bars_damaged"):
-        return "Choose symbols and dates that are stored, then run it again."
+        return _("Choose symbols and dates that are stored, then run it again.")
     if code in ("spec_error", "spec_errors", "strategy_error"):
-        return "Change the params, then run it again."
+        return _("Change the params, then run it again.")
     if code == "worker_lost":
-        return "The machine of the worker stopped or ran out of memory. A shorter range needs less of it."
-    return "The log of the worker has the details. Running it again may help."
+        return _("The machine of the worker stopped or ran out of memory. A shorter range needs less of it.")
+    return _("The log of the worker has the details. Running it again may help.")

@@ -14,6 +14,7 @@ from storage_core.backup_store import REHEARSED, VERIFIED, Note
 from storage_core.backup_summary import Summary
 from storage_core.models import Job
 from webapp.filters import count, file_size
+from webapp.phrases import said
 
 ACTIVE: Final = ("queued", "running")
 INTO: Final = "/srv/coin-hts-restored"
@@ -134,14 +135,14 @@ def _titles() -> Mapping[str, str]:
 def _now(job: Job) -> str:
     if job.status == "queued":
         return _("waits for a worker")
-    return job.phase or _("begins")
+    return said(job.phase) or _("begins")
 
 
 def _outcome(job: Job) -> str:
     if job.status == "cancelled":
         return _("cancelled")
     if job.status == "failed":
-        return job.error_message or _("failed")
+        return said(job.error_message or "failed")
     return _OUTCOMES[job.kind](job.outcome)
 
 

@@ -32,6 +32,7 @@ from webapp.filters import (
     signed_percent,
 )
 from webapp.forms import PERCENT
+from webapp.language import translated
 
 LETTERS: Final = "ABCDEFGHIJ"
 FIRST_METRICS: Final = ("total_return", "sharpe", "max_drawdown", "trade_count")
@@ -92,7 +93,7 @@ def ctx_metrics(backtests: Sequence[Backtest]) -> list[Line]:
         if any(value is not None for value in values):
             best = best_of(values, metric.better)
             cells = [_value(metric, value, place in best) for place, value in enumerate(values)]
-            lines.append(Line(label=metric.label, help=metric.help, values=cells))
+            lines.append(Line(label=translated(metric.label), help=translated(metric.help), values=cells))
     return lines
 
 
@@ -165,10 +166,10 @@ def _flat(backtest: Backtest) -> dict[str, Any]:
 
 
 def _labels(backtests: Sequence[Backtest], catalog: Catalog) -> dict[str, str]:
-    labels = {path: field.label for path, field in SPEC_FIELDS.items()}
+    labels = {path: translated(field.label) for path, field in SPEC_FIELDS.items()}
     for one in backtests:
         if known := catalog.get(one.strategy):
-            labels.update({f"params.{param.name}": param.label for param in known.params})
+            labels.update({f"params.{param.name}": translated(param.label) for param in known.params})
     return labels | {
         "strategy": _("Strategy"),
         "symbols": _("Symbols"),
@@ -190,4 +191,4 @@ def _setting_text(name: str, value: Any) -> str:
         return day(datetime.fromisoformat(value))
     if name in PERCENT:
         return rate(value)
-    return price(value) if name == "initial_cash" else CHOICE_WORDS.get(str(value), value_words(value))
+    return price(value) if name == "initial_cash" else str(CHOICE_WORDS.get(str(value), value_words(value)))

@@ -14,6 +14,7 @@ from storage_core.bar_quality import Quality
 from storage_core.bar_store import TIMEFRAMES, Coverage
 from storage_core.models import Job
 from webapp.filters import count, duration, signed_percent
+from webapp.phrases import said
 
 ACTIVE: Final = ("queued", "running")
 WIDTH: Final = 1000
@@ -82,23 +83,27 @@ def ctx_line(one: Coverage, first: datetime, last: datetime) -> Line:
 
 def quality_words(quality: Quality, timeframe: str) -> list[str]:
     """What is to be said about bars, the worst first; one sentence when all is well."""
-    said = []
+    words = []
     if quality.missing_bars:
         share = signed_percent(100 * quality.missing_bars / (quality.rows + quality.missing_bars)).lstrip("+")
-        one, more = "%(bars)s missing (%(share)s) in %(num)s gap", "%(bars)s missing (%(share)s) in %(num)s gaps"
-        said.append(ngettext(one, more, quality.gaps, bars=count(quality.missing_bars), share=share))
+        words.append(
+            ngettext(
+                "%(bars)s missing (%(share)s) in %(num)s gap", "%(bars)s missing (%(share)s) in %(num)s gaps",
+                quality.gaps, bars=count(quality.missing_bars), share=share,
+            )
+        )  # fmt: skip
     if quality.off_grid_bars:
-        said.append(
+        words.append(
             _("%(n)s bars do not open on the %(timeframe)s", n=count(quality.off_grid_bars), timeframe=timeframe)
         )
     if quality.jump_count:
-        said.append(ngettext("%(num)s jump in price", "%(num)s jumps in price", quality.jump_count))
+        words.append(ngettext("%(num)s jump in price", "%(num)s jumps in price", quality.jump_count))
     if quality.zero_volume_bars:
         silence = duration(quality.longest_silence * TIMEFRAMES[timeframe])
-        said.append(
+        words.append(
             _("%(n)s bars without volume, at most %(time)s long", n=count(quality.zero_volume_bars), time=silence)
         )
-    return said or [_("no gaps, no jumps, volume throughout")]
+    return words or [_("no gaps, no jumps, volume throughout")]
 
 
 class GapLine(TypedDict):
@@ -144,11 +149,11 @@ def ctx_job(job: Job, *, stoppable: bool) -> JobLine:
 def _said(job: Job) -> str:
     if job.status == "running":
         shown = f"{100 * job.progress:.0f}%"
-        return _("stopping") if job.cancel_requested_at else f"{shown} · {job.phase}" if job.phase else shown
+        return _("stopping") if job.cancel_requested_at else f"{shown} · {said(job.phase)}" if job.phase else shown
     if job.status == "queued":
-        return _("waits to try again: %(why)s", why=job.error_message) if job.error_message else _("queued")
+        return _("waits to try again: %(why)s", why=said(job.error_message)) if job.error_message else _("queued")
     if job.status == "failed":
-        return job.error_message or _("failed")
+        return said(job.error_message or "failed")
     if job.status == "cancelled":
         return _("cancelled; what had been stored stays")
     outcome = job.outcome
@@ -164,10 +169,10 @@ def _detail(job: Job) -> str:
         return ""
     number = count(conflicts)
     if job.args.get("wins") == "new":
-        one, more = "%(n)s stored bar was replaced", "%(n)s stored bars were replaced"
-    else:
-        one, more = "%(n)s stored bar differs and was kept", "%(n)s stored bars differ and were kept"
-    return ngettext(one, more, conflicts, n=number)
+        return ngettext("%(n)s stored bar was replaced", "%(n)s stored bars were replaced", conflicts, n=number)
+    return ngettext(
+        "%(n)s stored bar differs and was kept", "%(n)s stored bars differ and were kept", conflicts, n=number
+    )
 
 
 def _span(start: datetime, end: datetime, first: datetime, last: datetime) -> Span:

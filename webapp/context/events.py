@@ -12,6 +12,7 @@ from flask_babel import lazy_gettext as _
 from storage_core.backtests import MAX_ATTEMPTS
 from storage_core.models import BacktestEvent
 from webapp.filters import duration
+from webapp.phrases import said
 
 EVENT_WORDS: Final[Mapping[str, str]] = {
     "submitted": _("Submitted"),
@@ -67,7 +68,10 @@ def _detail(event: BacktestEvent, tries: int | None) -> str:
         words.append(gettext("no sign of life for %(time)s", time=duration(silent)))
     words += [_plain(detail[name]) for name in ("reason", "message", "done") if detail.get(name)]
     if event.kind == "side_missing":
-        words += [gettext("%(side)s could not be written: %(why)s", side=side, why=why) for side, why in detail.items()]
+        words += [
+            gettext("%(side)s could not be written: %(why)s", side=side, why=said(str(why)))
+            for side, why in detail.items()
+        ]
     if wait := detail.get("again_in_seconds"):
         words.append(gettext("again in %(time)s", time=duration(wait)))
     return " · ".join([*words, *_who(event)])
@@ -82,4 +86,4 @@ def _who(event: BacktestEvent) -> list[str]:
 
 
 def _plain(value: object) -> str:
-    return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
+    return ", ".join(said(str(one)) for one in value) if isinstance(value, list) else said(str(value))

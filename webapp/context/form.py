@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
 from zoneinfo import ZoneInfo
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext, ngettext
 
 from engine.catalog import Catalog, StrategySpec
 from engine.spec import SPEC_FIELDS, TIMEFRAMES, ParamSpec
 from storage_core.bar_store import Coverage
 from webapp.filters import count
 from webapp.forms import FIELDS_OF, PERCENT, Values, default_params
+from webapp.language import translated
 from webapp.ranges import instants
 
-CHOICE_WORDS: Final[Mapping[str, str]] = {
-    "all_in": "All cash",
-    "fraction": "Fraction of equity",
-    "fixed_notional": "Fixed amount of money",
-    "fixed_quantity": "Fixed quantity",
-    "next_open": "The next bar's open",
-    "same_close": "The same bar's close",
-    "long": "Long",
-    "short": "Short",
-    "both": "Long and short",
-    "entry_bar": "The bar of the entry",
-    "next_bar": "The bar after",
+CHOICE_WORDS: Final[Mapping[str, Any]] = {
+    "all_in": lazy_gettext("All cash"),
+    "fraction": lazy_gettext("Fraction of equity"),
+    "fixed_notional": lazy_gettext("Fixed amount of money"),
+    "fixed_quantity": lazy_gettext("Fixed quantity"),
+    "next_open": lazy_gettext("The next bar's open"),
+    "same_close": lazy_gettext("The same bar's close"),
+    "long": lazy_gettext("Long"),
+    "short": lazy_gettext("Short"),
+    "both": lazy_gettext("Long and short"),
+    "entry_bar": lazy_gettext("The bar of the entry"),
+    "next_bar": lazy_gettext("The bar after"),
 }
 MONEY_FIELDS: Final = ("initial_cash", "costs.fee_rate", "costs.slippage_rate", "direction")
 EXIT_FIELDS: Final = ("exits.stop_loss", "exits.take_profit", "exits.trailing_stop", "exits.hold_bars")
@@ -156,18 +160,20 @@ def estimate(chosen: Sequence[Coverage], start: str, end: str, values: Values, z
     try:
         first, last = instants(date.fromisoformat(start), date.fromisoformat(end), zone)
     except ValueError:
-        return "Choose both dates to see how many bars that is."
+        return _("Choose both dates to see how many bars that is.")
     if not chosen:
-        return "Choose at least one symbol."
+        return _("Choose at least one symbol.")
     limit = values.get("candle_size", "").replace(",", "").strip()
     bars = [_bars_between(one, first.timestamp(), last.timestamp()) for one in chosen]
     if limit.isdecimal():
         bars = [min(found, int(limit)) for found in bars]
     if not all(bars):
         empty = ", ".join(one.symbol for one, found in zip(chosen, bars, strict=True) if not found)
-        return f"No bars in this range for {empty}."
-    symbols = "1 symbol" if len(chosen) == 1 else f"{len(chosen)} symbols"
-    return f"About {count(sum(bars))} bars of {symbols}."
+        return _("No bars in this range for %(symbols)s.", symbols=empty)
+    return ngettext(
+        "About %(bars)s bars of %(num)s symbol.", "About %(bars)s bars of %(num)s symbols.", len(chosen),
+        bars=count(sum(bars)),
+    )  # fmt: skip
 
 
 def _bars_between(coverage: Coverage, start: float, end: float) -> int:
@@ -215,13 +221,13 @@ def _field(path: str, param: ParamSpec, values: Values, errors: Mapping[str, str
     return {
         "path": path,
         "id": field_id(path),
-        "label": param.label,
-        "help": param.help.replace("as a fraction", "in percent") if path in PERCENT else param.help,
+        "label": translated(param.label),
+        "help": translated(param.help.replace("as a fraction", "in percent") if path in PERCENT else param.help),
         "type": param.type,
         "value": values.get(path, ""),
         "error": errors.get(path, ""),
         "unit": "%" if path in PERCENT else "",
-        "choices": [(choice, CHOICE_WORDS.get(choice, choice)) for choice in param.choices],
+        "choices": [(choice, str(CHOICE_WORDS.get(choice, choice))) for choice in param.choices],
     }
 
 

@@ -15,6 +15,7 @@ from storage_core.models import STATUSES
 from storage_core.models.backtest import METRIC_COLUMNS, SOURCES
 from webapp.columns import COLUMNS, SHORT, SOURCE_WORDS, STATE, Column, chosen
 from webapp.list_query import RECENT, Asked
+from webapp.phrases import said
 
 SHOWN: Final = 2
 PERIODS: Final[Mapping[str, Any]] = {
@@ -101,7 +102,7 @@ def _head(column: Column, asked: Asked) -> Head:
         "name": column.name,
         "label": str(column.label),
         "css": column.css,
-        "help": column.help,
+        "help": str(column.help),
         "order": order,
         "sortable": rising in SORTS,
         "query": query,
@@ -118,7 +119,7 @@ def ctx_filters(asked: Asked, known: Known) -> dict[str, Any]:
             "strategy": _choices(fields.get("strategy", ()), known.strategies),
             "symbol": _choices(fields.get("symbol", ()), known.symbols),
             "timeframe": _choices(fields.get("timeframe", ()), TIMEFRAMES),
-            "status": _choices(fields.get("status", ()), STATUSES),
+            "status": _choices(fields.get("status", ()), STATUSES, {name: said(name) for name in STATUSES}),
             "source": _choices(fields.get("source", ()), SOURCES, SOURCE_WORDS),
         },
         "recent": [(name, str(PERIODS[name])) for name in RECENT],
@@ -138,7 +139,7 @@ def _menus(asked: Asked) -> list[Menu]:
         _menu(asked, "strategy", _("Strategy"), ["strategy"], _few(fields.get("strategy", ()))),
         _menu(asked, "symbol", _("Symbol"), ["symbol"], _few(fields.get("symbol", ()))),
         _menu(asked, "timeframe", _("Timeframe"), ["timeframe"], _few(fields.get("timeframe", ()))),
-        _menu(asked, "status", _("State"), ["status"], _few(fields.get("status", ()))),
+        _menu(asked, "status", _("State"), ["status"], _few([said(one) for one in fields.get("status", ())])),
         _menu(asked, "submitted", _("Submitted"), submitted, _submitted_words(fields)),
         _menu(asked, "metrics", _("Metrics"), bounds, _few(_bound_words(fields))),
         _menu(asked, "more", _("More"), MORE, _few(_more_words(fields))),
@@ -218,10 +219,13 @@ def _bound(name: str, asked: Asked) -> Bound:
 def ctx_columns(asked: Asked) -> list[Choice]:
     """Every column, for the menu that chooses them."""
     return [
-        {"value": name, "label": column.help.partition(":")[0] if column.result and column.help else str(column.label),
-         "chosen": name in asked.columns}
+        {"value": name, "label": _long_label(column), "chosen": name in asked.columns}
         for name, column in COLUMNS.items()
-    ]  # fmt: skip
+    ]
+
+
+def _long_label(column: Column) -> str:
+    return str(column.help).partition(":")[0] if column.result and column.help else str(column.label)
 
 
 def ctx_order(asked: Asked) -> str:

@@ -17,7 +17,9 @@ from storage_core.processes import ALIVE_FOR
 from storage_core.queue_report import Flow
 from webapp.context.rows import short_symbols, state_words
 from webapp.filters import duration
+from webapp.language import translated
 from webapp.people import Person
+from webapp.phrases import said
 
 if TYPE_CHECKING:
     from workers.dead_letters import DeadLetter
@@ -91,7 +93,7 @@ def ctx_queue(
     seen = [_worker(one, tasks, viewer=viewer, now=now, catalog=catalog) for one in processes]
     for one in seen:
         if found := jobs.get(one["name"]):
-            one["doing"] = ", ".join(f"{job.kind.replace('_', ' ')} {job.progress:.0%}" for job in found)
+            one["doing"] = ", ".join(f"{said(job.kind.replace('_', ' '))} {job.progress:.0%}" for job in found)
     working = [one for one in seen if one["alive"] and one["kind"] in WORKS]
     queued = sum(flow.queued for flow in flows)
     return {
@@ -132,7 +134,7 @@ def _dead(letter: DeadLetter, row: Backtest | None) -> Dead:
         "title": title,
         "there": there,
         "code": letter.code,
-        "reason": letter.reason,
+        "reason": said(letter.reason),
         "attempts": tries,
         "worker": letter.worker,
         "has_traceback": bool(letter.traceback),
@@ -198,7 +200,8 @@ def _doing(process: Process, runs: Backtest | None, *, mine: bool, now: datetime
     if not mine:
         return _("a backtest of somebody else")
     known = catalog.get(runs.strategy)
-    return f"{known.label if known else runs.strategy} · {short_symbols(runs.symbols)} · {state_words(runs, now)}"
+    label = translated(known.label) if known else runs.strategy
+    return f"{label} · {short_symbols(runs.symbols)} · {state_words(runs, now)}"
 
 
 def _stuck(seen: Sequence[Worker], queued: int) -> str:

@@ -18,7 +18,7 @@ from webapp.charts import equity_columns
 from webapp.context import result
 from webapp.context.analysis import Chart, ctx_analysis_of
 from webapp.context.setup import Setup, ctx_setup
-from webapp.filters import compact, currency, number
+from webapp.filters import compact, currency, day_of_month, month_name, number
 from webapp.plots import Path, Plot, Tick
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def ctx_report(settings: Settings, store: BarStore, backtest: Backtest, zone: st
         "checks": result.ctx_checks(backtest),
         "assumptions": result.ctx_assumptions(backtest, quote),
         "months": analysed["months"],
-        "month_names": result.MONTHS,
+        "month_names": result.month_names(),
         "symbol_rows": trades.read_symbols(settings, backtest),
         "equity": ctx_equity(*equity_columns(settings, store, backtest), zone),
         "charts": analysed["charts"],
@@ -105,10 +105,10 @@ def time_ticks(first: int, last: int, zone: str) -> list[tuple[float, str]]:
         index = -(-(at.year * 12 + at.month) // step) * step  # the first whole step after the first month
         starts = [divmod(index + number_ * step, 12) for number_ in range(9)]
         instants = [datetime(year, month + 1, 1, tzinfo=ZoneInfo(zone)) for year, month in starts]
-        words = [f"{one:%Y}" if one.month == 1 else f"{one:%b}" for one in instants]
+        words = [f"{one:%Y}" if one.month == 1 else month_name(one.month) for one in instants]
     else:
         spread = [first + (last - first) * part / 6 for part in range(1, 6)]
         instants = [datetime.fromtimestamp(one / 1e6, UTC).astimezone(ZoneInfo(zone)) for one in spread]
-        words = [f"{one.day} {one:%b}" if days > 5 else f"{one:%d %H:%M}" for one in instants]
+        words = [day_of_month(one) if days > 5 else f"{one:%d %H:%M}" for one in instants]
     marks = [(one.timestamp() * 1e6, word) for one, word in zip(instants, words, strict=True)]
     return [(stamp, word) for stamp, word in marks if first <= stamp <= last]

@@ -7,17 +7,27 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypedDict
 
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext, ngettext
+from flask_babel import ngettext
 
-from engine.metrics import METRICS
+from engine.metric_table import METRICS
 from storage_core.backtest_keeping import ACTIVE_SYMBOLS, active_symbols
 from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
-from webapp.filters import MISSING, compact, count, day, duration, number, percent, price, rate, signed_percent
-
-MONTHS: Final = tuple(
-    lazy_gettext(name) for name in ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+from webapp.filters import (
+    MISSING,
+    compact,
+    count,
+    day,
+    duration,
+    month_name,
+    number,
+    percent,
+    price,
+    rate,
+    signed_percent,
 )
+from webapp.language import translated
+
 HEAT_STEPS: Final = (1.0, 3.0, 8.0)
 
 
@@ -95,7 +105,13 @@ def ctx_strip(backtest: Backtest, quote: str) -> list[Figure]:
 def _figure(name: str, value: str, note: str, way: float | None = None) -> Figure:
     metric = METRICS[name]
     sign = "" if way is None or abs(way) < 0.005 else ("gain" if way > 0 else "loss")
-    return {"label": metric.label, "help": metric.help, "value": value, "way": sign, "note": note}
+    return {
+        "label": translated(metric.label),
+        "help": translated(metric.help),
+        "value": value,
+        "way": sign,
+        "note": note,
+    }
 
 
 def _days(value: float | None) -> str:
@@ -169,7 +185,8 @@ def _reproducible(facts: Mapping[str, Any]) -> Check:
         return {"mark": "warn", "title": _("Origin not recorded"), "note": note}
     one, several = _("data %(digest)s…", digest=digests[0]), _("data of %(n)s symbols", n=len(digests))
     shown = one if len(digests) == 1 else several
-    note = f"{shown} · engine {versions.get('engine', MISSING)} · numba {versions.get('numba', MISSING)}"
+    note = _("%(data)s · engine %(engine)s · numba %(numba)s", data=shown, engine=versions.get("engine", MISSING),
+             numba=versions.get("numba", MISSING))  # fmt: skip
     return {"mark": "ok", "title": _("Reproducible"), "note": note}
 
 
@@ -234,6 +251,11 @@ def _size(sizing: Mapping[str, Any]) -> str:
 
 def _rate_or_none(value: float | None) -> str:
     return _("none") if value is None else rate(value)
+
+
+def month_names() -> list[str]:
+    """The heads of the monthly returns."""
+    return [month_name(number_) for number_ in range(1, 13)]
 
 
 def ctx_months(returns: Sequence[tuple[int, int, float]]) -> list[Year]:

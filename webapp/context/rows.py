@@ -14,6 +14,7 @@ from storage_core.backtests import MAX_ATTEMPTS
 from storage_core.models import Backtest
 from webapp.columns import DEFAULT_COLUMNS, STATE, Cell, ParamWords, chosen, short_symbols
 from webapp.filters import ago, utc_title
+from webapp.phrases import said
 
 __all__ = ["ACTIVE", "Row", "ctx_row", "short_symbols"]
 
@@ -72,7 +73,7 @@ def ctx_row(
         "tags": backtest.tags,
         "progress": backtest.progress,
         "state": state_words(backtest, now) if active else "",
-        "error": backtest.error_message or "",
+        "error": said(backtest.error_message or ""),
         "before": [column.cell(backtest, params) for column in before],
         "results": [column.cell(backtest, params) for column in results or (STATE,)] if done else (),
         "after": [column.cell(backtest, params) for column in after],
@@ -87,9 +88,9 @@ def short_params(catalog: Catalog, strategy: str, params: Mapping[str, object]) 
     """ "defaults", or the values in the order of the catalogue."""
     known = catalog.get(strategy)
     if known is None:
-        return ", ".join(value_words(value) for value in params.values()) or "defaults"
+        return ", ".join(value_words(value) for value in params.values()) or _("defaults")
     if all(params.get(param.name, param.default) == param.default for param in known.params):
-        return "defaults"
+        return _("defaults")
     return ", ".join(value_words(params.get(param.name, param.default)) for param in known.params)
 
 
@@ -97,7 +98,7 @@ def params_words(catalog: Catalog, strategy: str, params: Mapping[str, object]) 
     """ "default params", or every parameter with its name."""
     if not params:
         return ""
-    return "default params" if short_params(catalog, strategy, params) == "defaults" else all_params(params)
+    return _("default params") if short_params(catalog, strategy, params) == _("defaults") else all_params(params)
 
 
 def all_params(params: Mapping[str, object]) -> str:
@@ -108,7 +109,7 @@ def all_params(params: Mapping[str, object]) -> str:
 def value_words(value: object) -> str:
     """A parameter's value: yes or no for truth, the fewest digits for numbers."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
@@ -130,7 +131,7 @@ def state_words(backtest: Backtest, now: datetime) -> str:
     if backtest.cancel_requested_at is not None and backtest.status == "running":
         return _("stopping")
     words = [_("attempt %(n)s of %(most)s", n=tries, most=MAX_ATTEMPTS)] if tries > 1 else []
-    words += [f"{backtest.progress:.0%}", backtest.phase or _("starting")]
+    words += [f"{backtest.progress:.0%}", said(backtest.phase) or _("starting")]
     left = seconds_left(backtest, now)
     if left is not None and left >= 1:
         words.append(_("%(n)s s left", n=f"{left:.0f}") if left < 90 else _("%(n)s min left", n=f"{left / 60:.0f}"))

@@ -13,11 +13,14 @@ from engine.metric_table import METRICS, MetricSpec
 from engine.spec import SPEC_FIELDS
 from storage_core.backtests import MAX_ATTEMPTS
 from storage_core.models import Backtest
+from webapp.columns import SOURCE_WORDS
 from webapp.context.form import CHOICE_WORDS
 from webapp.context.result import instant
 from webapp.context.rows import value_words
 from webapp.filters import MISSING, count, duration, file_size, is_missing, moment, money, number, percent, price, rate
 from webapp.forms import PERCENT
+from webapp.language import translated
+from webapp.phrases import said
 
 Facts = Sequence[tuple[str, str]]
 
@@ -54,20 +57,20 @@ def _bars(symbol: str, entry: Mapping[str, Any], zone: str) -> dict[str, Any]:
 
 def _params(backtest: Backtest, catalog: Catalog) -> Facts:
     known = catalog.get(backtest.strategy)
-    labels = {param.name: param.label for param in known.params} if known else {}
+    labels = {param.name: translated(param.label) for param in known.params} if known else {}
     return [(labels.get(name, name), value_words(value)) for name, value in backtest.params.items()]
 
 
 def _rules(spec: Mapping[str, Any]) -> Facts:
     rules = [
-        ("First day", spec["start_date"]),
-        ("Last day", spec["end_date"]),
-        ("Time zone", spec.get("timezone", MISSING)),
+        (_("First day"), spec["start_date"]),
+        (_("Last day"), spec["end_date"]),
+        (_("Time zone"), spec.get("timezone", MISSING)),
     ]
     for path, field in SPEC_FIELDS.items():
-        group, _, name = path.rpartition(".")
+        group, _dot, name = path.rpartition(".")
         value = (spec.get(group, {}) if group else spec).get(name)
-        rules.append((field.label, _rule_words(path, value)))
+        rules.append((translated(field.label), _rule_words(path, value)))
     return rules
 
 
@@ -76,25 +79,25 @@ def _rule_words(path: str, value: Any) -> str:
         return MISSING
     if path in PERCENT:
         return rate(value)
-    return price(value) if path == "initial_cash" else CHOICE_WORDS.get(str(value), value_words(value))
+    return price(value) if path == "initial_cash" else str(CHOICE_WORDS.get(str(value), value_words(value)))
 
 
 def _origin(backtest: Backtest, facts: Mapping[str, Any]) -> Facts:
-    seconds = " · ".join(f"{name} {duration(value)}" for name, value in (facts.get("seconds") or {}).items())
+    seconds = " · ".join(f"{said(name)} {duration(value)}" for name, value in (facts.get("seconds") or {}).items())
     versions = [(name.replace("_", "-"), str(value)) for name, value in (facts.get("versions") or {}).items()]
     return [
-        ("Backtest", str(backtest.task_id)),
-        ("Submitted by", backtest.source),
-        ("Attempt", _("%(n)s of %(most)s", n=max(backtest.attempt - backtest.excused, 0), most=MAX_ATTEMPTS)),
-        *([("Time", seconds)] if seconds else []),
-        ("Stored", f"{file_size(backtest.file_size)}, revision {backtest.revision}"),
+        (_("Backtest"), str(backtest.task_id)),
+        (_("Submitted by"), str(SOURCE_WORDS.get(backtest.source, backtest.source))),
+        (_("Attempt"), _("%(n)s of %(most)s", n=max(backtest.attempt - backtest.excused, 0), most=MAX_ATTEMPTS)),
+        *([(_("Time"), seconds)] if seconds else []),
+        (_("Stored"), _("%(size)s, revision %(n)s", size=file_size(backtest.file_size), n=backtest.revision)),
         *versions,
     ]
 
 
 def _metric(metric: MetricSpec, stored: Mapping[str, Any], zone: str) -> tuple[str, str, str]:
     value = stored.get(metric.stored_name)
-    return metric.label, _metric_words(metric, value, zone), metric.help
+    return translated(metric.label), _metric_words(metric, value, zone), translated(metric.help)
 
 
 def _metric_words(metric: MetricSpec, value: Any, zone: str) -> str:
@@ -107,7 +110,7 @@ def _metric_words(metric: MetricSpec, value: Any, zone: str) -> str:
         "money": lambda amount: money(amount, ""),
         "count": count,
         "bars": lambda bars: number(bars, 1),
-        "days": lambda days: f"{number(days, 1)} days",
+        "days": lambda days: _("%(days)s days", days=number(days, 1)),
         "seconds": duration,
     }
     return words.get(metric.unit, number)(value)

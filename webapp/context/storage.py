@@ -18,6 +18,7 @@ from storage_core.models import Job
 from storage_core.settings import Settings
 from storage_core.stats import OLDER, Share, Stats
 from webapp.filters import file_size
+from webapp.phrases import said
 
 ACTIVE: Final = ("queued", "running")
 CLEAN_UP, UNDELETE = "cleanup_results", "undelete_results"
@@ -163,7 +164,7 @@ def ctx_work(job: Job, now: datetime) -> WorkLine:
         "active": active,
         "failed": job.status == "failed",
         "progress": job.progress,
-        "said": _rules(job.args) + (job.phase or _("waits for a worker") if active else _said(job)),
+        "said": _rules(job.args) + (said(job.phase) or _("waits for a worker") if active else _said(job)),
         "at": job.finished_at or job.created_at,
         "can_delete": done and preview and outcome.get("deleted", 0) > 0,
         "can_undo": done and fresh and bool(outcome.get("task_ids")),
@@ -174,7 +175,7 @@ def _rules(args: Mapping[str, Any]) -> str:
     if "days" not in args:
         return ""
     parts = [_("older than %(days)s days", days=args["days"])]
-    parts += [", ".join(args["statuses"])] if args["statuses"] else []
+    parts += [", ".join(said(one) for one in args["statuses"])] if args["statuses"] else []
     parts += [_("keep the best %(count)s of each strategy", count=args["keep_top"])] if args["keep_top"] else []
     return "; ".join(parts) + ": "
 
@@ -182,7 +183,7 @@ def _rules(args: Mapping[str, Any]) -> str:
 def _said(job: Job) -> str:
     outcome = job.outcome
     if job.status != "completed":
-        return job.error_message or job.status
+        return said(job.error_message or job.status)
     if job.kind == UNDELETE:
         back = ngettext("%(num)s backtest is back", "%(num)s backtests are back", outcome["back"])
         return back + (_(", %(count)s were gone for good", count=outcome["late"]) if outcome["late"] else "")

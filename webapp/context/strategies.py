@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict
 
+from flask_babel import gettext as _
+
 from engine.catalog import STRATEGIES, Catalog, StrategySpec
 from engine.params import ParamSpec
 from storage_core.models import CustomStrategy, Preset
@@ -83,7 +85,7 @@ def _allowed(param: ParamSpec) -> str:
     if param.choices:
         return ", ".join(str(choice) for choice in param.choices)
     if param.type == "bool":
-        return "on, off"
+        return _("on, off")
     low = MISSING if param.minimum is None else f"{'> ' if param.exclusive_minimum else ''}{value_words(param.minimum)}"
     high = MISSING if param.maximum is None else value_words(param.maximum)
     return f"{low} … {high}"

@@ -7,6 +7,7 @@ from typing import Final, TypedDict
 
 from flask_babel import gettext as _
 
+from webapp.phrases import said
 from webapp.trades import OUTCOMES, SIDES, SORTS, Wanted
 
 FILTERS: Final = ("symbol", "side", "outcome", "reason")
@@ -66,7 +67,7 @@ def ctx_choices(wanted: Wanted, symbols: Sequence[str], reasons: Sequence[str]) 
         ("symbol", _("Symbol"), [(one, one) for one in symbols] if len(symbols) > 1 else []),
         ("side", _("Side"), [("long", _("long")), ("short", _("short"))]),
         ("outcome", _("Outcome"), [(name, outcomes[name]) for name in OUTCOMES]),
-        ("reason", _("Exit by"), [(one, one) for one in reasons]),
+        ("reason", _("Exit by"), [(one, said(one)) for one in reasons]),
     ]
     return [{"name": name, "label": label, "value": getattr(wanted, name), "options": options}
             for name, label, options in offered if options]  # fmt: skip

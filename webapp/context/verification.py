@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 from storage_core.models import Backtest
 from webapp.context.rows import ACTIVE, state_words
 from webapp.filters import moment
+from webapp.phrases import said
 
 SHOWN_DIGITS: Final = 12
 """Of a digest."""
@@ -85,7 +86,7 @@ def _says(state: str, again: Backtest | None, facts: Mapping[str, Any], now: dat
     if again is not None and state == "active":
         return state_words(again, now)
     if again is not None and state == "failed":
-        why = again.error_message or _("it was cancelled")
+        why = said(again.error_message or "") or _("it was cancelled")
         return _("The second run did not complete: %(why)s", why=why)
     return {
         "none": _("Runs the stored request again and compares every bar, trade and figure, bit for bit."),

@@ -21,6 +21,7 @@ from webapp.extensions import db, limiter, settings
 from webapp.htmx import go_to
 from webapp.language import CHOSEN
 from webapp.login import local_path
+from webapp.phrases import refused
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -108,7 +109,7 @@ def welcome() -> AnyResponse:
 
 def said(error: AccountError) -> dict[str, str]:
     """What is wrong with a field, by its name."""
-    return {error.field: _("Was %(was)s; allowed: %(allowed)s.", was=error.was, allowed=error.allowed)}
+    return {error.field: refused(error.was, error.allowed)}
 
 
 def too_often(wait: timedelta, html: str) -> Response:

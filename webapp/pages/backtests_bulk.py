@@ -20,6 +20,7 @@ from webapp.htmx import go_to
 from webapp.list_export import csv_of
 from webapp.login import need_trader, person
 from webapp.pages.backtests import asked_for, show_again
+from webapp.phrases import refused
 
 blueprint = Blueprint("backtests_bulk", __name__, url_prefix="/backtests")
 
@@ -50,7 +51,7 @@ def selected() -> AnyResponse:
         db.session.commit()
     except BadFilter as error:
         db.session.rollback()
-        flash(_("Was %(was)s; allowed: %(allowed)s.", was=error.was, allowed=error.allowed))
+        flash(refused(error.was, error.allowed))
     return show_again(request.form.get("back", ""))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from flask import Blueprint, Response, abort, jsonify, request
+from flask_babel import gettext as _
 
 from storage_core.errors import NoBars
 from storage_core.models import Backtest
@@ -16,6 +17,7 @@ from webapp.extensions import bar_store, settings
 from webapp.localtime import to_chart
 from webapp.login import person
 from webapp.lookup import visible_backtest
+from webapp.phrases import said
 
 blueprint = Blueprint("charts", __name__, url_prefix="/charts")
 
@@ -43,7 +45,7 @@ def candles(task_id: UUID) -> Response:
             lambda: candles_json(CandleSource(settings(), bar_store(), backtest, symbol), window, catalogue()),
         )
     except NoBars as error:
-        return answer(404, f"The bars are not stored here any more: {error}.")
+        return answer(404, _("The bars are not stored here any more: %(why)s.", why=said(f"{error}")))
 
 
 @blueprint.get("/<uuid:task_id>/trade.json")

@@ -23,6 +23,7 @@ from webapp.extensions import bar_store, db, settings
 from webapp.fetching import may_stop, start_fetch
 from webapp.htmx import go_to, is_htmx, vary
 from webapp.login import need_trader, person
+from webapp.phrases import said, sentence
 
 blueprint = Blueprint("data", __name__)
 
@@ -61,7 +62,7 @@ def fetch() -> AnyResponse:
         start_fetch(values)
     except BadFilter as error:
         was = f"{_('It was %(was)s.', was=error.was)} " if error.was else ""
-        errors = {error.field: _("%(was)sAllowed: %(allowed)s.", was=was, allowed=error.allowed)}
+        errors = {error.field: _("%(was)sAllowed: %(allowed)s.", was=was, allowed=said(error.allowed))}
         return _refused(values, errors)
     return go_to(url_for("data.page"))
 
@@ -78,7 +79,7 @@ def cancel(job_id: UUID) -> AnyResponse:
         db.session.commit()
     except JobEnded as error:
         db.session.rollback()
-        flash(_("It was already %(status)s when you asked to stop it.", status=error.status))
+        flash(_("It was already %(status)s when you asked to stop it.", status=said(error.status)))
     if is_htmx():
         return make_response(render_template("data/_jobs.html", jobs=_jobs()))
     return go_to(url_for("data.page"))
@@ -134,16 +135,16 @@ def candles(symbol: str, timeframe: str) -> Response:
     try:
         return answered(current, (window,), lambda: stored_candles_json(settings(), bar_store(), name, window))
     except NoBars as error:
-        return answer(404, f"{error}.")
+        return answer(404, sentence(f"{error}"))
 
 
 def _coverage(symbol: str, timeframe: str) -> Coverage:
     try:
         return bar_store().coverage(symbol, timeframe)
     except (NoBars, BadSymbol, BadTimeframe) as error:
-        abort(404, f"{error}.")
+        abort(404, sentence(f"{error}"))
     except BarsDamaged as error:
-        abort(500, f"{error}.")
+        abort(500, sentence(f"{error}"))
 
 
 def _looked_at() -> tuple[list[Coverage], list[BarsDamaged]]:

@@ -24,6 +24,7 @@ from webapp.extensions import bar_store, db, settings
 from webapp.fetching import check_wins
 from webapp.htmx import go_to, is_htmx, vary
 from webapp.login import need_trader, person
+from webapp.phrases import sentence
 
 if TYPE_CHECKING:
     from storage_core.bar_upload import Reading, Report
@@ -39,7 +40,7 @@ def upload() -> AnyResponse:
     sent = request.files.get("file")
     try:
         if sent is None or not sent.filename:
-            raise BadUpload(_("choose a file first"))
+            raise BadUpload("choose a file first")
         with closing(sent):
             kept = bar_upload_files.keep(settings(), _pieces(sent.stream), name=sent.filename, owner_id=person().id)
         try:
@@ -98,7 +99,7 @@ def _find(upload_id: UUID) -> Upload:
     try:
         return bar_upload_files.find(settings(), upload_id, owner_id=person().id)
     except UploadGone as error:
-        abort(404, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        abort(404, sentence(str(error)))
 
 
 def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
@@ -107,7 +108,7 @@ def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _not_taken(problem: str) -> AnyResponse:
-    said = f"{problem[:1].upper()}{problem[1:]}."
+    said = sentence(problem)
     if is_htmx():
         return make_response(render_template("data/_upload.html", upload_error=said), 422)
     flash(said)
@@ -126,7 +127,7 @@ def _context(kept: Upload, values: dict[str, str]) -> dict[str, Any]:
         found = report(bar_store(), kept.path, looked, reading)
     except BadUpload as error:
         if values or error.field == "file":
-            errors[error.field] = f"{error.problem[:1].upper()}{error.problem[1:]}."
+            errors[error.field] = sentence(error.problem)
     words = quality_words(found.quality, reading.timeframe) if found else []
     return {
         "upload": kept, "looked": looked, "reading": reading, "errors": errors, "report": found, "words": words,

@@ -18,6 +18,7 @@ from webapp.htmx import go_to, is_htmx, replacing
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
 from webapp.pages.backtest import content_of, head_of
+from webapp.phrases import refused, said, sentence
 
 blueprint = Blueprint("keeping", __name__, url_prefix="/backtests/<uuid:task_id>")
 
@@ -39,7 +40,9 @@ def write_note(task_id: UUID) -> AnyResponse:
         backtest_keeping.annotate(db.session(), task_id, note=typed["note"], tags=split_tags(typed["tags"]))
     except BadFilter as error:
         db.session.rollback()
-        context = ctx_note(visible_backtest(task_id), typed=typed, errors={error.field: f"{error}."})
+        context = ctx_note(
+            visible_backtest(task_id), typed=typed, errors={error.field: refused(error.was, error.allowed)}
+        )
         return make_response(_note(visible_backtest(task_id), context), 422)
     db.session.commit()
     if not is_htmx():
@@ -101,7 +104,7 @@ def delete(task_id: UUID) -> AnyResponse:
         backtest_keeping.delete(db.session(), task_id, by=person().name)
     except NotDeletable as error:
         db.session.rollback()
-        flash(_("It was not deleted: %(why)s.", why=f"{error}"))
+        flash(_("It was not deleted: %(why)s.", why=said(f"{error}")))
     else:
         audit("backtest.deleted", task_id)
         db.session.commit()
@@ -119,7 +122,7 @@ def restore(task_id: UUID) -> AnyResponse:
         backtest_keeping.restore(db.session(), task_id, by=person().name)
     except NotRestorable as error:
         db.session.rollback()
-        flash(f"{error}")
+        flash(sentence(f"{error}"))
         return go_to(url_for("backtests.page"))
     audit("backtest.restored", task_id)
     db.session.commit()

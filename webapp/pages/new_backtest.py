@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from flask import Blueprint, Response, abort, jsonify, make_response, render_template, request, url_for
+from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from engine.errors import SpecErrors
 from engine.spec import BacktestSpec
+from storage_core.errors import NoBars
 from webapp.catalog import catalogue
 from webapp.context.form import ctx_form, ctx_market, ctx_params, field_id
 from webapp.context.known import Known, ctx_known
@@ -18,6 +20,7 @@ from webapp.forms import Values, default_values, message_for, raw_spec, values_f
 from webapp.htmx import go_to, is_htmx, vary
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
+from webapp.phrases import said
 from webapp.presets import choose, found_preset, values_of
 from webapp.submission import BarsMissing, already_run, checked, enter
 
@@ -52,7 +55,7 @@ def fields(name: str) -> str:
     """The params of a strategy, at their defaults."""
     strategy = catalogue().get(name)
     if strategy is None:
-        abort(404, f"There is no strategy {name[:60]!r}.")
+        abort(404, _("There is no strategy %(name)s.", name=repr(name[:60])))
     return render_template("new_backtest/_params.html", strategy=strategy, params=ctx_params(strategy, {}, {}))
 
 
@@ -83,7 +86,7 @@ def create() -> AnyResponse:
 def check() -> Response:
     """What is wrong with the form as it stands, by the id of each field: asked for while it is filled in."""
     need_trader()
-    _, errors = _read(values_from_form(request.form))
+    _spec, errors = _read(values_from_form(request.form))
     return jsonify({field_id(path): text for path, text in errors.items()})
 
 
@@ -97,7 +100,13 @@ def _read(values: Values) -> tuple[BacktestSpec | None, dict[str, str]]:
             errors.setdefault(one.field, message_for(one, values))
         return None, errors
     except BarsMissing as error:
-        return None, {"symbols": " ".join(f"{str(one)[:1].upper()}{str(one)[1:]}." for one in error.missing)}
+        return None, {"symbols": " ".join(_no_bars(one) for one in error.missing)}
+
+
+def _no_bars(error: NoBars) -> str:
+    there = ", ".join(said(one) for one in error.available.split(", "))
+    what = f"{error.symbol} {error.timeframe}"
+    return _("No bars for %(what)s; available: %(others)s.", what=what, others=there)
 
 
 def _first_values() -> Values:

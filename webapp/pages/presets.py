@@ -16,6 +16,7 @@ from webapp.forms import Values, message_for, values_from_form
 from webapp.htmx import go_to, is_htmx
 from webapp.login import need_trader, person
 from webapp.pages.new_backtest import form_context
+from webapp.phrases import refused, sentence
 from webapp.presets import choose, found_preset, spec_without_market, values_of
 
 blueprint = Blueprint("presets", __name__, url_prefix="/presets")
@@ -45,10 +46,10 @@ def save() -> AnyResponse:
         first = error.errors[0]
         return _picker(values, error=f"{first.field}: {message_for(first, values)}", name=name, status=422)
     except BadName as error:
-        text = _("Was %(was)s; allowed: %(allowed)s.", was=error.was, allowed=error.allowed)
+        text = refused(error.was, error.allowed)
         return _picker(values, error=text, name="", status=422)
     except TooManyPresets as error:
-        return _picker(values, error=f"{str(error)[:1].upper()}{str(error)[1:]}.", name=name, status=422)
+        return _picker(values, error=sentence(str(error)), name=name, status=422)
     db.session.commit()
     choose(preset)
     if not is_htmx():

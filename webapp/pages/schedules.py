@@ -18,6 +18,7 @@ from webapp.extensions import db
 from webapp.htmx import go_to
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
+from webapp.phrases import refused
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/schedules")
 
@@ -57,7 +58,7 @@ def create() -> AnyResponse:
             window_days=_days(typed["window_days"]) if typed["period"] == "move" else None,
         )
     except (BadName, ScheduleError) as error:
-        text = _("Was %(was)s; allowed: %(allowed)s.", was=error.was, allowed=error.allowed)
+        text = refused(error.was, error.allowed)
         return make_response(_form(backtest, typed, {error.field: text}), 422)
     db.session.commit()
     flash(_("The schedule is made. Its first run is in the night."))

@@ -17,6 +17,7 @@ from webapp.extensions import db
 from webapp.htmx import go_to
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
+from webapp.phrases import sentence
 from webapp.submission import dispatch
 
 blueprint = Blueprint("verification", __name__, url_prefix="/backtests/<uuid:task_id>/verification")
@@ -41,7 +42,7 @@ def verify(task_id: UUID) -> AnyResponse:
         again = create_verification(db.session(), task_id, owner_id=person().id, by=person().name)
     except NotVerifiable as error:
         db.session.rollback()
-        flash(f"{error}")
+        flash(sentence(f"{error}"))
     else:
         db.session.commit()
         dispatch(again)

@@ -15,6 +15,7 @@ from storage_core.names import BadName
 from webapp.extensions import db
 from webapp.login import person
 from webapp.pages.backtests import LONGEST_QUERY, asked_for, show, show_again
+from webapp.phrases import refused
 
 blueprint = Blueprint("views", __name__, url_prefix="/backtests/views")
 
@@ -62,5 +63,5 @@ def _refused(error: BadFilter | BadName, name: str) -> AnyResponse:
     """The list with the menu open and the sentence beside the name."""
     db.session.rollback()
     asked = asked_for(MultiDict(parse_qsl(request.form.get("back", "")[:LONGEST_QUERY])))
-    sentence = _("Was %(was)s; allowed: %(allowed)s.", was=error.was, allowed=error.allowed)
+    sentence = refused(error.was, error.allowed)
     return show(asked, view_error=sentence, view_name="".join(filter(str.isprintable, name[:100])))

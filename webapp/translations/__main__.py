@@ -12,7 +12,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from webapp.translations.texts import engine_texts
+from webapp.translations.texts import engine_texts, other_texts
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -34,6 +34,8 @@ def extracted() -> Catalog:
             catalog.add(message, None, [(f"{folder}/{name}", None)], auto_comments=comments, context=context)
     for text in engine_texts():
         catalog.add(text, None, [("engine", None)])
+    for text in other_texts():
+        catalog.add(text, None, [("other", None)])
     return catalog
 
 
