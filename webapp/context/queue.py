@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from flask_babel import gettext as _
+from flask_babel import pgettext
 
 from engine.catalog import Catalog
 from storage_core.backtests import MAX_ATTEMPTS
@@ -149,7 +150,7 @@ def _lines(flows: Sequence[Flow], viewer: Person, now: datetime) -> list[Line]:
     return [
         {
             "owner": owner,
-            "lane": _("short") if lane == "short" else _("long"),
+            "lane": pgettext("lane", "short") if lane == "short" else pgettext("lane", "long"),
             "queued": sum(flow.queued for flow in group),
             "running": sum(flow.running for flow in group),
             "waits": _waits([flow.waiting_since for flow in group], now),

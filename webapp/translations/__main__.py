@@ -22,7 +22,14 @@ METHODS = (
     ("webapp", [("**.py", "python")], {}),
     ("templates", [("**.html", "jinja2")], {"**.html": {"trimmed": "true"}}),
 )
-KEYWORDS = {"_": None, "gettext": None, "lazy_gettext": None, "ngettext": (1, 2), "lazy_ngettext": (1, 2)}
+KEYWORDS = {
+    "_": None,
+    "gettext": None,
+    "lazy_gettext": None,
+    "ngettext": (1, 2),
+    "lazy_ngettext": (1, 2),
+    "pgettext": ((1, "c"), 2),
+}
 
 
 def extracted() -> Catalog:
