@@ -108,6 +108,7 @@ def _please_log_in() -> AnyResponse:
         return _challenge(answer(401), REALM)
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
     if is_htmx():
-        shown = urlsplit(request.headers.get("HX-Current-URL", "")).path
-        return Response(status=401, headers={"HX-Redirect": url_for("accounts.login", next=local_path(shown))})
+        shown = urlsplit(request.headers.get("HX-Current-URL", ""))
+        back = local_path(f"{shown.path}?{shown.query}" if shown.query else shown.path)
+        return Response(status=401, headers={"HX-Redirect": url_for("accounts.login", next=back)})
     return redirect(url_for("accounts.login", next=wanted if wanted not in (None, "/") else None), 303)

@@ -17,7 +17,10 @@
     const said = event.detail.xhr.getResponseHeader("X-Error");
     complain(said ? decodeURIComponent(said) : Words.say("The server answered %(n)s.", { n: event.detail.xhr.status }));
   });
-  document.addEventListener("htmx:sendError", () => complain(Words.say("The server does not answer. Trying again helps once it is back.")));
+  document.addEventListener("htmx:sendError", ({ detail: { elt } }) => {
+    if (elt.matches("[hx-trigger*='every '], [hx-trigger^='load']")) return; // connection.js goes on by itself
+    complain(Words.say("The server does not answer. Trying again helps once it is back."));
+  });
 
   // A polled fragment is replaced several times a second; only a changed sentence is read out.
   const announce = () => {
