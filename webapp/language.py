@@ -28,7 +28,8 @@ def before_login() -> str:
     if _for_programs():
         return "en"
     chosen = session.get(CHOSEN)
-    return chosen if chosen in LANGUAGES else request.accept_languages.best_match(list(LANGUAGES)) or "en"
+    wanted = (tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality)
+    return chosen if chosen in LANGUAGES else next((one for one in wanted if one in LANGUAGES), "en")
 
 
 def _for_programs() -> bool:

@@ -125,8 +125,13 @@ def said(text: str) -> str:
         return gettext("%(phrase)s, or nothing", phrase=said(text.removesuffix(OR_NOTHING)))
     for pattern, phrase in _compiled():
         if match := pattern.fullmatch(text):
-            return gettext(phrase, **match.groupdict())
+            return gettext(phrase, **{name: _inner(name, value) for name, value in match.groupdict().items()})
     return text
+
+
+def _inner(name: str, value: str) -> str:
+    """A reason or a list inside a sentence speaks the language too."""
+    return ", ".join(said(one) for one in value.split(", ")) if name in ("why", "others") else value
 
 
 def sentence(text: str) -> str:
