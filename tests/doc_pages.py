@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], key=lambda path: (path.parent != ROOT, str(path))
-)
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], key=lambda path: (path.parent != ROOT, str(path)))
 COVERED = {
     "docs/api.md": "tests/webapp/test_api_docs.py",
     "docs/backup.md": "tests/flows/test_backup_drill.py",

@@ -21,7 +21,7 @@ from webapp.commands.terminal import FINDINGS, Instant, problems, say, say_json
 from webapp.extensions import bar_store, db
 from webapp.filters import count, file_size
 
-bars = AppGroup("bars", help="List, import, fetch, check and delete stored bars.")
+bars = AppGroup("bars", help="List, import, fetch, check and delete stored bars.\n\nExample: flask bars list")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 TIMEFRAME = click.Choice(list(TIMEFRAMES))
 
