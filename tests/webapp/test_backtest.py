@@ -1,11 +1,14 @@
 """The page of one backtest: alive, ended, read."""
 
+from datetime import timedelta
+
 import pytest
 
 from storage_core import backtests
 from storage_core.bar_table import fingerprint
-from storage_core.db import session_scope
+from storage_core.db import session_scope, utc_now
 from storage_core.models import Backtest
+from storage_core.processes import Sign, sign_of_life
 from tests.webapp import results
 from tests.webapp.page import Page
 
@@ -45,6 +48,17 @@ def test_the_cancel_button_stands_outside_of_what_is_replaced(admin, engine, use
     status = page.by_id("backtest-status")
     assert page.find("button", type="submit")
     assert not [element for element in status.iter() if element.tag in ("button", "a", "form")]
+
+
+def test_one_that_waits_says_when_there_is_nobody_to_run_it(admin, engine, users):
+    task_id = results.queue(engine, owner_id=users["ada"])
+    assert "no worker" not in admin.get(f"/backtests/{task_id}").text
+    with session_scope(engine) as session:
+        session.get(Backtest, task_id).created_at = utc_now() - timedelta(minutes=2)
+    assert "no worker has been heard of" in admin.get(f"/backtests/{task_id}").text
+    with session_scope(engine) as session:
+        sign_of_life(session, Sign(name="m1:7", kind="worker", pid=7, started_at=utc_now(), version="abc"))
+    assert "starts as soon as a worker is free" in admin.get(f"/backtests/{task_id}/status", htmx=True).text
 
 
 def test_cancel_a_queued_and_a_running_one(admin, engine, users):
@@ -106,7 +120,7 @@ def test_overview(admin, completed):
     ]
     for words in ("No lookahead", "24 prefixes recomputed", "0 ambiguous bars of 500", "4 bars missing in the data",
                   "largest gap 2 h, 12 Jan 2024", "Reproducible", f"data {DIGEST[:8]}… · engine 1.0", "0.1% a side",
-                  "all in", "Breaks even at", "Monthly returns", "all 60"):  # fmt: skip
+                  "all in", "Breaks even at", "Monthly returns", "All 60"):  # fmt: skip
         assert words in page.text, words
     chart = page.by_id("equity-chart")
     assert chart.get("data-src").startswith("/charts/")

@@ -32,7 +32,7 @@ def test_the_best_of_the_week_traded_and_is_of_this_week(admin, engine, users):
     page = admin.get("/")
     (best,) = page.find("ol", class_="best")
     assert [link.get("href") for link in best.iter("a")] == [f"/backtests/{better}", f"/backtests/{good}"]
-    (more,) = [link.get("href") for link in page.find("a") if "by Sharpe ratio" in "".join(link.itertext())]
+    (more,) = [link.get("href") for link in page.find("a") if "By Sharpe ratio" in "".join(link.itertext())]
     listed = admin.get(more)
     ids = [row.get("id") for row in listed.find("tr") if row.get("id")]
     assert ids[:2] == [f"backtest-{better}", f"backtest-{good}"]

@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 from engine.catalog import Catalog
 from storage_core.backtest_keeping import active_symbols
 from storage_core.models import Backtest, BacktestEvent
+from storage_core.processes import ALIVE_FOR
 from webapp.context.events import Event, ctx_events
 from webapp.context.rows import ACTIVE, params_words, short_symbols, state_words
 from webapp.filters import currency, duration
@@ -67,6 +68,7 @@ class Life(TypedDict):
     error_message: str
     advice: str
     waits: bool
+    stuck: bool
     events: Sequence[Event]
 
 
@@ -111,8 +113,8 @@ def took(backtest: Backtest) -> str:
     return duration((backtest.finished_at - backtest.started_at).total_seconds())
 
 
-def ctx_life(backtest: Backtest, events: Sequence[BacktestEvent], now: datetime) -> Life:
-    """Progress, phase and log; polls quickly while the first answer is near."""
+def ctx_life(backtest: Backtest, events: Sequence[BacktestEvent], now: datetime, *, workers: int) -> Life:
+    """Progress, phase and log; polls quickly while the first answer is near. `workers`: how many give signs of life."""
     age = (now - backtest.created_at).total_seconds()
     return {
         "progress": backtest.progress,
@@ -123,6 +125,7 @@ def ctx_life(backtest: Backtest, events: Sequence[BacktestEvent], now: datetime)
         "error_message": sentence(backtest.error_message or ""),
         "advice": advice(backtest.error_code),
         "waits": backtest.status == "queued" and age > PATIENCE_SECONDS,
+        "stuck": backtest.status == "queued" and age > ALIVE_FOR.total_seconds() and not workers,
         "events": ctx_events(events),
     }
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, abort, flash, make_response, render_templ
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
-from storage_core import backtests
+from storage_core import backtests, processes
 from storage_core.backtest_keeping import UNDO_FOR
 from storage_core.errors import NotCancellable, ResultDamaged, ResultMissing
 from storage_core.models import Backtest
@@ -255,4 +255,6 @@ def head_of(backtest: Backtest) -> Any:
 
 
 def _life(backtest: Backtest) -> Any:
-    return ctx_life(backtest, backtests.events(db.session(), backtest.task_id), datetime.now(UTC))
+    now, session = datetime.now(UTC), db.session()
+    workers = sum(one.kind == "worker" for one in processes.alive(session, now)) if backtest.status == "queued" else 0
+    return ctx_life(backtest, backtests.events(session, backtest.task_id), now, workers=workers)

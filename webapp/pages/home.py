@@ -45,7 +45,6 @@ def page() -> str:
         rows=_lines(rows),
         best=_lines(best),
         heads=ctx_plain_heads(SHOWN),
-        more=len(active) + len(ended) > len(rows) or len(ended) == RECENT,
         first_visit=first_visit,
         sample=next(iter(_listed(Filters(sources=("sample",), statuses=("completed",)), size=1)), None)
         if first_visit
