@@ -32,9 +32,9 @@ KINDS = {
 }
 HEAD = """# Commands
 
-Made from the commands' own `--help`; `python -m tests.command_page` writes it. `flask` is `.venv/bin/flask` in the folder
-of the repository, with the settings of the product ([installation.md](installation.md)). All end with status 0 when all is
-well, 1 when something was found or went wrong, 2 when they were called wrongly.
+Made from the commands' own `--help`; `python -m tests.command_page` writes it. `flask` is `.venv/bin/flask` in the
+folder of the repository, with the settings of the product ([installation.md](installation.md)). All end with status 0
+when all is well, 1 when something was found or went wrong, 2 when they were called wrongly.
 
 Of Flask and its extensions come `flask db` (`upgrade`, `current`, `history`, `downgrade REVISION`: the schema of the
 database), `flask routes`, `flask openapi` and `flask shell`. `flask run` serves the pages alone, for working on them.

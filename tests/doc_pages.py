@@ -1,7 +1,7 @@
 """The pages of the documentation, and the shell blocks in them with what the comment above each says.
 
-`<!-- run -->` above a block: the test runs it. `<!-- run: in an empty place -->`: with nothing set up. `<!-- not run: why -->`:
-only its syntax is checked. The blocks of the pages in `COVERED` are run by a test of their own.
+`<!-- run -->` above a block: the test runs it. `<!-- run: in an empty place -->`: with nothing set up.
+`<!-- not run: why -->`: only its syntax is checked. The blocks of the pages in `COVERED` are run by a test of their own.
 """
 
 import re
@@ -16,7 +16,8 @@ COVERED = {
     "docs/data.md": "tests/webapp/test_bars_documented.py",
 }
 BLOCK = re.compile(
-    r"(?:^ *<!-- (?P<mark>(?:not )?run(?:: [^>]+)?) -->\n)?^(?P<indent> *)```(?:sh|bash|shell|console)\n(?P<text>.*?)^ *```$",
+    r"(?:^ *<!-- (?P<mark>(?:not )?run(?:: [^>]+)?) -->\n)?"
+    r"^(?P<indent> *)```(?:sh|bash|shell|console)\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
 

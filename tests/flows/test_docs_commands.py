@@ -1,7 +1,7 @@
 """The shell blocks of the documentation, run page by page in one scratch product, as they stand there.
 
-Commands of ours run in this process; everything else is a line of a shell. `/srv` is a folder of the test's own, and what listens
-on port 8000 is the application on another port.
+Commands of ours run in this process; everything else is a line of a shell. `/srv` is a folder of the test's own, and
+what listens on port 8000 is the application on another port.
 """
 
 import contextlib
