@@ -1,7 +1,7 @@
 """The pages of the documentation, and the shell blocks in them with what the comment above each says.
 
 `<!-- run -->` above a block: the test runs it. `<!-- run: in an empty place -->`: with nothing set up.
-`<!-- not run: why -->`: only its syntax is checked. The blocks of the pages in `COVERED` are run by a test of their own.
+`<!-- not run: why -->`: only its syntax is checked. Pages in `COVERED` are run by a test of their own.
 """
 
 import re
