@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from storage_core.backup_errors import BackupRunning
 from storage_core.files import disk_problems
@@ -31,12 +32,16 @@ def only_one(engine: Engine, settings: Settings, what: str = BACKUP) -> Iterator
 @contextmanager
 def _on_postgresql(engine: Engine, what: str) -> Iterator[None]:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        key = {"key": _KEYS[what]}
+        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), key):
+            raise BackupRunning(what)
         try:
-            if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _KEYS[what]}):
-                raise BackupRunning(what)
             yield
         finally:
-            connection.invalidate()  # the lock goes with the connection, also when the server has restarted meanwhile
+            # Told, so that it is free at once; and let go with the connection, should the server have restarted.
+            with suppress(SQLAlchemyError):
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
+            connection.invalidate()
 
 
 @contextmanager

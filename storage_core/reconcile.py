@@ -73,7 +73,7 @@ def reconcile(
     now, report, root = now or utc_now(), Report(), result_root(settings)
     alive_since = now - silent_for
     folders, report.foreign = root.result_folders()
-    _clean_staging(engine, settings, report, dry_run=dry_run, alive_since=alive_since)
+    _clean_staging(engine, settings, root, report, dry_run=dry_run, alive_since=alive_since)
     report.staging_removed += root.remove_unfinished(before=now - LONGEST_TRANSFER, dry_run=dry_run)
     for folder in _unnamed(engine, folders):
         with root.locked():
@@ -103,16 +103,22 @@ def is_named(engine: Engine, parquet_path: str) -> bool:
     return row is not None and row.parquet_path == folder.parquet_path
 
 
-def _clean_staging(engine: Engine, settings: Settings, report: Report, *, dry_run: bool, alive_since: datetime) -> None:
+def _clean_staging(
+    engine: Engine, settings: Settings, root: ResultRoot, report: Report, *, dry_run: bool, alive_since: datetime
+) -> None:
+    """Remove what dead writers left. A running attempt keeps its own; repairs and imports keep theirs by the lock."""
     for path, task_id, attempt in result_folders.staged_folders(settings.results_dir):
         with session_scope(engine) as session:
             row = session.get(Backtest, task_id)
         if row is not None and row.attempt == attempt and _alive(row, alive_since):
             report.busy.append(path.name)
             continue
-        report.staging_removed.append(path.name)
-        if not dry_run:
-            shutil.rmtree(path, ignore_errors=True)  # its writer may be removing it too
+        with root.locked():
+            if not path.exists():
+                continue  # its writer was at work until now
+            report.staging_removed.append(path.name)
+            if not dry_run:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _settle(

@@ -98,7 +98,7 @@ class Scale:
 
 def round_steps(low: float, high: float, count: int = 5) -> list[float]:
     """About `count` round numbers (1, 2, 5 times a power of ten apart) that cover low .. high."""
-    if not high > low:
+    if not high - low > 1e-300:  # also what is too small for a step of its own
         low, high = low - 1.0, high + 1.0
     rough = (high - low) / count
     size = 10.0 ** math.floor(math.log10(rough))

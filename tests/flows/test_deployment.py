@@ -56,8 +56,9 @@ def client(deployment):
 
 
 def answers(deployment, path="/healthz"):
+    """Whether the web answers. New processes take seconds to load; a request that comes meanwhile waits."""
     try:
-        with urllib.request.urlopen(deployment.url + path, timeout=10) as answer:
+        with urllib.request.urlopen(deployment.url + path, timeout=60) as answer:
             return answer.status == 200
     except (urllib.error.URLError, OSError):
         return False

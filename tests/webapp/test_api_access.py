@@ -1,5 +1,6 @@
 """Every route of the API, and what it says to whom. A route that is not in the table fails a test."""
 
+import re
 from collections.abc import Callable
 from uuid import UUID
 
@@ -7,13 +8,16 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine
 
-from storage_core import backtest_keeping
-from storage_core.db import session_scope
+from storage_core import backtest_keeping, jobs, presets
+from storage_core.db import session_scope, utc_now
+from storage_core.fetch_request import KIND, parse_fetch
 from tests.webapp import results
 from tests.webapp.programs import Program, make_token
 from tests.webapp.test_api import SPEC
+from tests.workers.examples import spec
 
-COMPLETED, QUEUED, DELETED, NONE = "completed", "queued", "deleted", "none"
+COMPLETED, QUEUED, DELETED, NONE, PRESET, JOB = "completed", "queued", "deleted", "none", "preset", "job"
+FETCH = {"exchange": "upbit", "symbol": "KRW-BTC", "timeframe": "1h", "start": "2024-01-01"}
 READ = {"anonymous": 401, "stranger": 404, "viewer": 200, "owner": 200, "admin": 200}
 SHARED = {**READ, "stranger": 200}
 
@@ -40,14 +44,27 @@ TABLE = [
     ("GET", "/strategies", NONE, None, SHARED),
     ("GET", "/data", NONE, None, SHARED),
     ("GET", "/openapi.json", NONE, None, SHARED),
+    ("GET", "/presets", NONE, None, SHARED),
+    ("POST", "/presets", NONE, {"name": "calm", "strategy": "sma_cross"}, _writing(200, stranger=200)),
+    ("DELETE", "/presets/{id}", PRESET, None, {**_writing(200), "admin": 404}),
+    ("POST", "/data?symbol=KRW-XRP&timeframe=1h", NONE, None, _writing(415, stranger=415)),
+    ("POST", "/data/fetch", NONE, FETCH, _writing(202, stranger=202)),
+    ("GET", "/jobs/{id}", JOB, None, READ),
+    ("POST", "/jobs/{id}/cancel", JOB, None, _writing(202)),
 ]
 PEOPLE = ("anonymous", "stranger", "viewer", "owner", "admin")
 CASES = [pytest.param(route, who, id=f"{route[0]} {route[1]} {who}") for route in TABLE for who in PEOPLE]
 
 
 @pytest.fixture
-def make(engine: Engine, settings) -> Callable[[str, int], UUID]:
-    def made(state: str, owner_id: int) -> UUID:
+def make(engine: Engine, settings) -> Callable[[str, int], UUID | int]:
+    def made(state: str, owner_id: int) -> UUID | int:
+        if state in (PRESET, JOB):
+            with session_scope(engine) as session:
+                if state == JOB:
+                    args = parse_fetch(FETCH, inventory=[], now=utc_now()).as_args()
+                    return jobs.create(session, kind=KIND, args=args, owner_id=owner_id).job_id
+                return presets.save(session, owner_id=owner_id, name="calm", spec=spec()).id
         if state == QUEUED:
             return results.queue(engine, owner_id=owner_id)
         task_id = results.complete(engine, settings, owner_id=owner_id)
@@ -60,9 +77,9 @@ def make(engine: Engine, settings) -> Callable[[str, int], UUID]:
 
 
 def test_every_route_is_in_the_table(app: Flask):
-    known = {(method, address.partition("?")[0].replace("{id}", "<uuid:task_id>")) for method, address, *_ in TABLE}
+    known = {(method, address.partition("?")[0]) for method, address, *_ in TABLE}
     routes = {
-        (method, rule.rule.removeprefix("/api/v1"))
+        (method, re.sub(r"<\w+:\w+>", "{id}", rule.rule.removeprefix("/api/v1")))
         for rule in app.url_map.iter_rules()
         if rule.rule.startswith("/api/v1/")
         for method in rule.methods - {"HEAD", "OPTIONS"}

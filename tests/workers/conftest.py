@@ -23,9 +23,11 @@ def broker_url(valkey_url: str) -> str:
     return valkey_url
 
 
-@pytest.fixture(autouse=True, scope="session")
-def quiet_logs() -> None:
+@pytest.fixture(autouse=True)
+def quiet_logs() -> Iterator[None]:
     """Log lines go nowhere: drawing a traceback with every local variable takes seconds."""
     structlog.configure(
         processors=[structlog.processors.JSONRenderer(default=str)], logger_factory=structlog.ReturnLoggerFactory()
     )
+    yield
+    structlog.reset_defaults()
