@@ -129,3 +129,26 @@ def test_every_page_is_in_the_index():
     index = TEXTS["docs/README.md"]
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert pages <= set(re.findall(r"\]\(([\w-]+\.md)\)", index))
+
+
+FOREIGN = {"flask", "command not found", "No such command", "database is locked"}
+
+
+def said_by_us(words: str, sources: str) -> bool:
+    """Whether a message or a code is one of ours; what varies in a message (numbers, names, dots) is left out."""
+    if re.fullmatch(r"[a-z]+(_[a-z]+)+", words):
+        return f'"{words}"' in sources or f"class {words.title().replace('_', '')}(" in sources
+    pieces = [piece.strip(" /.") for piece in re.split(r"\d[\d.]*|\.\.\.|[:;]|\bNAME\b", words)]
+    return any(len(piece) >= 6 and piece.lower() in sources.lower() for piece in pieces)
+
+
+def test_every_message_in_the_symptoms_is_one_of_ours():
+    text = TEXTS["docs/troubleshooting.md"]
+    headings = re.findall(r"^### (.+)$", text, flags=re.MULTILINE)
+    assert len(headings) >= 30
+    files = [ROOT / "dev", *(path for name in ("webapp", "workers", "storage_core", "engine", "templates") for path in
+             sorted((ROOT / name).rglob("*")) if path.suffix in (".py", ".html"))]  # fmt: skip
+    sources = re.sub(r'"\s*\n\s*f?"', "", "".join(path.read_text(encoding="utf-8") for path in files))
+    quoted = {words for heading in headings for words in re.findall(r"`([^`]+)`", heading)} - FOREIGN
+    assert len(quoted) >= 20
+    assert sorted(words for words in quoted if not said_by_us(words, sources)) == []
