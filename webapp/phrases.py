@@ -20,6 +20,11 @@ WORDS: Final = (
     "queued", "running", "completed", "failed", "cancelled",
     "signal", "stop", "target", "trailing", "time", "open", "closed", "long", "short",
     "admin", "trader", "viewer", "read", "write", "yes", "no",
+    # kinds of processes, and of work that is done for the store and the bars
+    "worker", "worker-io", "clock",
+    "fetch bars", "backup", "verify backup", "rehearse backup", "prune backups", "cleanup results", "undelete results",
+    "verify results", "reconcile results",
+    "1 day", "7 days", "30 days", "90 days", "365 days",
     # what a run spends its time on
     "starting", "reading bars", "simulating", "checking for lookahead", "computing metrics", "comparing", "saving",
     "simulate", "lookahead", "metrics", "save",

@@ -10,7 +10,8 @@ TEXTS: Final = (
     "The server answered %(n)s.", "The server does not answer. Trying again helps once it is back.",
     "The server does not answer. This page goes on by itself once it is back.",
     "The chart cannot be drawn.", "This result has no equity curve.", "%(n)s found",
-    "equity", "buy and hold", "drawdown", "volume", "entry", "exit", "%(n)s fills:", "zoom in to see them",
+    "equity", "buy and hold", "drawdown", "volume", "entry", "exit", "O", "H", "L", "C",
+    "%(n)s fills:", "zoom in to see them",
     # lines of the strategies
     "Mean %(n)s", "High of %(n)s", "Low of %(n)s", "Breakout from", "+%(n)s sd", "-%(n)s sd", "Signal %(n)s",
     "%(n)s x mean volume",

@@ -188,7 +188,7 @@
     const chart = create(box);
     const { CandlestickSeries, HistogramSeries, createSeriesMarkers } = LightweightCharts;
     const series = chart.addSeries(CandlestickSeries, { priceLineVisible: false, borderVisible: false, priceFormat: { type: "custom", minMove: 1e-9, formatter: price } });
-    const volume = chart.addSeries(HistogramSeries, { priceFormat: { type: "volume" }, lastValueVisible: false, priceLineVisible: false }, 1);
+    const volume = chart.addSeries(HistogramSeries, { priceFormat: lang === "en" ? { type: "volume" } : { type: "custom", minMove: 1e-9, formatter: compact }, lastValueVisible: false, priceLineVisible: false }, 1);
     const below = (first.lines || []).some((line) => line.pane === "below");
     const lines = addLines(chart, first.lines || [], { price: 0, volume: 1, below: 2 });
     const account = first.equity?.length ? addAccount(chart, below ? 3 : 2) : null;
@@ -214,7 +214,7 @@
     };
     const read = (i) => {
       const change = (current.c[i] / current.o[i] - 1) * 100;
-      const parts = [["O", price(current.o[i])], ["H", price(current.h[i])], ["L", price(current.l[i])], ["C", price(current.c[i])], ["", signed(change)], [say("volume"), compact(current.v[i])]];
+      const parts = [[say("O"), price(current.o[i])], [say("H"), price(current.h[i])], [say("L"), price(current.l[i])], [say("C"), price(current.c[i])], ["", signed(change)], [say("volume"), compact(current.v[i])]];
       lines.forEach((line, index) => {
         const value = current.lines[index].v[i];
         if (value !== null) parts.push([say(line.label), line.pane === "below" ? plain(value) : price(value), line.colour.slice(2)]);

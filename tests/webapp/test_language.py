@@ -1,5 +1,6 @@
 """Every text has its Korean, every page speaks the language of who reads it, and numbers and dates follow."""
 
+import ast
 import json
 import re
 from collections import Counter
@@ -75,6 +76,19 @@ def test_sentences_are_in_korean(korean):
 def test_the_pages_read_what_people_edit(korean):
     compiled = (tool.HERE / "ko" / "LC_MESSAGES" / "messages.mo").read_bytes()
     assert compiled == tool.mo_bytes(korean)
+
+
+def test_no_text_hides_where_the_tool_does_not_look():
+    """In an f-string it would never be found, so never be translated."""
+    hidden = [
+        f"{path.name}:{inner.lineno}"
+        for path in (tool.ROOT / "webapp").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.JoinedStr)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) and inner.func.id in tool.KEYWORDS
+    ]
+    assert hidden == []
 
 
 # Whose language

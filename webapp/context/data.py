@@ -160,7 +160,7 @@ def _said(job: Job) -> str:
     if not outcome.get("rows"):
         return _("the exchange has no such bars")
     added = ngettext("%(n)s bar added", "%(n)s bars added", outcome["added"], n=count(outcome["added"]))
-    return f"{added}, {_('%(n)s stored', n=count(outcome['rows']))}"
+    return added + ", " + _("%(n)s stored", n=count(outcome["rows"]))
 
 
 def _detail(job: Job) -> str:

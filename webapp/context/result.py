@@ -81,7 +81,7 @@ def ctx_strip(backtest: Backtest, quote: str) -> list[Figure]:
     year = _("%(days)s days a year", days=backtest.spec.get("annual_days", 365))
     cash = backtest.spec.get("initial_cash")  # legacy results have none
     start = compact(cash * len(active_symbols(backtest))) if cash else ""
-    origin = f"{quote} {_('from %(cash)s', cash=start)}".strip() if cash else _("cash not recorded")
+    origin = _("%(quote)s from %(cash)s", quote=quote, cash=start).strip() if cash else _("cash not recorded")
     trades = metrics.get("trade_count") or 0
     no_trades = _("no closed trade") if not trades else ""
     said = ngettext("%(n)s trade", "%(n)s trades", trades, n=count(trades))

@@ -89,7 +89,7 @@ def _origin(backtest: Backtest, facts: Mapping[str, Any]) -> Facts:
         (_("Backtest"), str(backtest.task_id)),
         (_("Submitted by"), str(SOURCE_WORDS.get(backtest.source, backtest.source))),
         (_("Attempt"), _("%(n)s of %(most)s", n=max(backtest.attempt - backtest.excused, 0), most=MAX_ATTEMPTS)),
-        *([(_("Time"), seconds)] if seconds else []),
+        *([(_("Time spent"), seconds)] if seconds else []),
         (_("Stored"), _("%(size)s, revision %(n)s", size=file_size(backtest.file_size), n=backtest.revision)),
         *versions,
     ]

@@ -129,7 +129,7 @@ def ctx_ages(stats: Stats) -> list[ShareLine]:
     """The groups by age: each has what is older than the group before."""
     words = {OLDER: _("older")}
     lines = ctx_shares(stats.by_age, stats)
-    return [{**line, "name": words.get(line["name"], _("up to %(age)s", age=line["name"]))} for line in lines]
+    return [{**line, "name": words.get(line["name"], _("up to %(age)s", age=said(line["name"])))} for line in lines]
 
 
 def ctx_checks(verify: Job | None, reconcile: Job | None) -> list[CheckLine]:

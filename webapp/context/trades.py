@@ -85,7 +85,7 @@ def ctx_trade_heads(wanted: Wanted, *, several: bool, currency: str, zone: str) 
         ("entry_price", _("Entry price"), "", "num"),
         ("exit_price", _("Exit price"), "", "num"),
         ("quantity", _("Quantity"), "", "num"),
-        ("pnl", f"{_('PnL')}, {currency}" if currency else _("PnL"), "", "num"),
+        ("pnl", _("PnL") + (f", {currency}" if currency else ""), "", "num"),
         ("return", _("Return"), "", "num"),
         ("mae", _("MAE"), against, "num"),
         ("mfe", _("MFE"), along, "num"),

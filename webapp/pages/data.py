@@ -61,7 +61,7 @@ def fetch() -> AnyResponse:
     try:
         start_fetch(values)
     except BadFilter as error:
-        was = f"{_('It was %(was)s.', was=error.was)} " if error.was else ""
+        was = _("It was %(was)s.", was=error.was) + " " if error.was else ""
         errors = {error.field: _("%(was)sAllowed: %(allowed)s.", was=was, allowed=said(error.allowed))}
         return _refused(values, errors)
     return go_to(url_for("data.page"))

@@ -16,6 +16,7 @@ from webapp.catalog import catalogue
 from webapp.context.schedules import ctx_run, ctx_schedule
 from webapp.extensions import db
 from webapp.htmx import go_to
+from webapp.language import translated
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
 from webapp.phrases import refused
@@ -123,7 +124,7 @@ def _days(text: str) -> int:
 
 def _form(backtest: Backtest, values: dict[str, str], errors: dict[str, str]) -> str:
     known = catalogue().get(backtest.strategy)
-    label = known.label if known else backtest.strategy
+    label = translated(known.label) if known else backtest.strategy
     suggested = f"{label}, {', '.join(backtest.symbols)}"[:80]
     return render_template(
         "schedules/new.html", of=backtest, label=label, values={"name": suggested, **values}, errors=errors
