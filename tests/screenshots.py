@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -35,6 +36,7 @@ def main(argv: list[str]) -> int:
             sign_up(page, product)
             results = [submit(page, strategy, values) for strategy, values in BACKTESTS]
             take_all(browser, page, folder, results)
+            take_korean(browser, page, folder, results[-1])
             browser.close()
         finally:
             product.stop()
@@ -98,6 +100,24 @@ def take_all(browser: Browser, page: Page, folder: Path, results: list[str]) -> 
                 tab.wait_for_timeout(200)
                 tab.screenshot(path=folder / f"{name}-{size}-{theme}.png", full_page=size == "wide")
             context.close()
+
+
+def take_korean(browser: Browser, page: Page, folder: Path, result: str) -> None:
+    """Two pages as a Korean browser shows them; without a font of the language there would be boxes, so nothing."""
+    fonts = shutil.which("fc-list")
+    if fonts is None or not subprocess.run([fonts, ":lang=ko"], capture_output=True, check=True).stdout:
+        sys.stderr.write("no pictures in Korean: this machine has no font with Korean letters\n")
+        return
+    state, site = page.context.storage_state(), "/".join(result.split("/")[:3])
+    for size, (width, height) in SIZES.items():
+        viewport = {"width": width, "height": height}
+        context = browser.new_context(viewport=viewport, storage_state=state, base_url=site, locale="ko-KR")
+        tab = context.new_page()
+        for name, url in {"home-ko": "/", "result-ko": result}.items():
+            tab.goto(url, wait_until="networkidle")
+            tab.wait_for_timeout(200)
+            tab.screenshot(path=folder / f"{name}-{size}-light.png", full_page=size == "wide")
+        context.close()
 
 
 if __name__ == "__main__":
