@@ -64,7 +64,8 @@ PATTERNS: Final = (
     "unknown field %(name)s; did you mean %(other)s?", "unknown field %(name)s; known: %(names)s",
     "%(name)s (%(value)s) must be less than %(other)s (%(limit)s)",
     # why bars are missing, and why a run or a fetch failed
-    "%(name)s from %(first)s to %(last)s", "no bars at all yet", "no bars for %(what)s; available: %(others)s",
+    "%(name)s from %(first)s to %(last)s", "%(name)s from %(first)s to %(last)s and %(n)s more",
+    "no bars at all yet", "no bars for %(what)s; available: %(others)s",
     "the worker fell silent in each of %(tries)s attempts; see the log of its machine",
     "the run broke: %(why)s", "strategy %(name)s: %(why)s", "the bars in %(path)s cannot be read: %(why)s",
     "the result file %(path)s is damaged: %(why)s",

@@ -24,6 +24,7 @@ from webapp.htmx import go_to, is_htmx, replacing, vary
 from webapp.localtime import to_chart
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
+from webapp.phrases import said
 
 blueprint = Blueprint("backtest", __name__, url_prefix="/backtests/<uuid:task_id>")
 
@@ -69,7 +70,7 @@ def trades_csv(task_id: UUID) -> Response:
 
     backtest = visible_backtest(task_id)
     if backtest.status != "completed":
-        abort(404, _("This backtest has no result: it is %(status)s.", status=backtest.status))
+        abort(404, _("This backtest has no result: it is %(status)s.", status=said(backtest.status)))
     wanted, problems = read_wanted(request.args, backtest.symbols, trades.exit_reasons(settings(), backtest))
     if problems:
         abort(400, " ".join(problems))
@@ -110,7 +111,7 @@ def cancel(task_id: UUID) -> AnyResponse:
         db.session.commit()
     except NotCancellable as error:
         db.session.rollback()
-        flash(_("It was already %(status)s when you asked to stop it.", status=error.status))
+        flash(_("It was already %(status)s when you asked to stop it.", status=said(error.status)))
     return go_to(url_for("backtest.page", task_id=task_id))
 
 

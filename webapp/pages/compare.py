@@ -21,6 +21,7 @@ from webapp.extensions import bar_store, db, settings
 from webapp.filters import signed_percent
 from webapp.login import person
 from webapp.lookup import visible_backtest
+from webapp.phrases import said
 
 if TYPE_CHECKING:
     from webapp.curves import Curve
@@ -98,7 +99,7 @@ def _look_up(task_id: UUID, found: dict[UUID, Backtest], problems: list[str]) ->
         found[task_id] = one
     else:
         reason = _("%(strategy)s (%(id)s) is %(status)s: only completed backtests can be compared.",
-                   strategy=one.strategy, id=str(task_id)[:8], status=one.status)  # fmt: skip
+                   strategy=one.strategy, id=str(task_id)[:8], status=said(one.status))  # fmt: skip
         problems.append(reason)
 
 

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, abort, make_response
 from flask_babel import gettext as _
 
 from webapp.lookup import visible_backtest
+from webapp.phrases import said
 
 blueprint = Blueprint("report", __name__)
 
@@ -19,7 +20,7 @@ def page(task_id: UUID) -> Response:
 
     backtest = visible_backtest(task_id)
     if backtest.status != "completed":
-        abort(404, _("This backtest has no result: it is %(status)s.", status=backtest.status))
+        abort(404, _("This backtest has no result: it is %(status)s.", status=said(backtest.status)))
     response = make_response(report_html(backtest))
     response.headers["Content-Security-Policy"] = POLICY
     return response

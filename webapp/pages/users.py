@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from storage_core import account_admin, account_links, accounts
 from storage_core.errors import AccountError, LastAdmin
 from storage_core.models import ROLES, User
+from webapp import phrases
 from webapp.audit import audit
 from webapp.context.users import ctx_user
 from webapp.extensions import db, settings
@@ -65,7 +66,7 @@ def set_role(user_id: int) -> AnyResponse:
         return _refused(error)
     audit("user.role", user.name, role=user.role)
     db.session.commit()
-    flash(_("%(name)s is now %(role)s.", name=user.name, role=user.role))
+    flash(_("%(name)s is now %(role)s.", name=user.name, role=phrases.said(user.role)))
     return go_to(url_for("users.page"))
 
 
