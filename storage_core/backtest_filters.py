@@ -94,7 +94,7 @@ class Filters:
             found += _metric_within(name, lowest, highest, held=dialect == "sqlite" and order == HOLDS_RETURN)
         if text := self.text.strip().replace("\x00", ""):
             # Few rows have a note, and those have an index: the first condition is what lets it be used.
-            found += [Backtest.note != _inline(""), Backtest.note.icontains(text, autoescape=True)]
+            found += [HAS_NOTE, Backtest.note.icontains(text, autoescape=True)]
         return found
 
 
@@ -115,6 +115,8 @@ COMPLETED: ColumnElement[bool] = Backtest.status == _inline("completed")
 """Only completed rows have metrics; saying so lets the partial indexes be used."""
 UNFINISHED: ColumnElement[bool] = Backtest.status != _inline("completed")
 """Said beside any other state: SQLite does not see by itself that the index of such rows can be used."""
+HAS_NOTE: ColumnElement[bool] = Backtest.note != _inline("")
+HAS_NO_NOTE: ColumnElement[bool] = Backtest.note == _inline("")
 HOLDS_RETURN = "sharpe"
 """The order whose index on SQLite has the return of each row."""
 FOR_ALL: ColumnElement[bool] = or_(Backtest.shared == true(), Backtest.owner_id.is_(None))

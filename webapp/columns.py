@@ -132,18 +132,45 @@ def _metric_column(name: str) -> Column:
 
 
 _ALL: Final = (
-    Column("symbols", _("Symbols"), "roomy", _symbols),
-    Column("timeframe", _("TF"), "roomy", lambda row, _: Cell(row.timeframe, "roomy"), help=_("Timeframe")),
+    Column("symbols", _("Symbols"), "roomy", _symbols, sort="symbols", falling=False),
+    Column(
+        "timeframe",
+        _("TF"),
+        "roomy",
+        lambda row, _: Cell(row.timeframe, "roomy"),
+        sort="timeframe",
+        falling=False,
+        help=_("Timeframe"),
+    ),
     Column("params", _("Params"), "roomy", lambda _, params: Cell(params.short, "muted clip roomy", params.full)),
-    Column("period", _("Period"), "", _period),
+    Column("period", _("Period"), "", _period, sort="start_date"),
     *(_metric_column(name) for name in METRIC_COLUMNS),
     Column("equity", _("Equity"), "num", _equity, result=True),
-    Column("source", _("Source"), "", lambda row, _: Cell(str(SOURCE_WORDS[row.source]), "muted")),
-    Column("note", _("Note"), "", _note),
+    Column(
+        "source",
+        _("Source"),
+        "",
+        lambda row, _: Cell(str(SOURCE_WORDS[row.source]), "muted"),
+        sort="source",
+        falling=False,
+    ),
+    Column("note", _("Note"), "", _note, sort="note", falling=False),
     Column("created_at", _("Submitted"), "", lambda row, _: Cell("", "muted", kind="time"), sort="created_at"),
 )
-STATE: Final = Column("state", _("State"), "", lambda row, _: Cell(said(row.status), "muted"), result=True)
+STATE: Final = Column(
+    "state",
+    _("State"),
+    "",
+    lambda row, _: Cell(said(row.status), "muted"),
+    result=True,
+    sort="status",
+    falling=False,
+)
 """Where no result is to be shown: what became of it."""
+STRATEGY: Final = Column(
+    "strategy", _("Strategy"), "", lambda row, _: Cell(row.strategy), sort="strategy", falling=False
+)
+"""The first column, which is always there; its cell has a link and chips and is the template's."""
 COLUMNS: Final[Mapping[str, Column]] = {column.name: column for column in _ALL}
 
 

@@ -25,6 +25,9 @@ METRICS = (
     "average_trade_pct", "fees",
 )  # fmt: skip
 HELD = ("symbols", "tags", "deleted_at")
+NEWEST_TEXT = ("created_at DESC", "task_id DESC")
+WORDS = ("strategy", "timeframe", "status", "source")
+DATES = ("start_date", "end_date")
 
 
 def upgrade() -> None:
@@ -209,20 +212,33 @@ def create_orders() -> None:
     nulls, plain = ("", "_plain") if on_sqlite else (" NULLS LAST", "")
     for name in METRICS:
         index(f"by_{name}{plain}", f"{name} DESC{nulls}", "task_id DESC", where=f"{COMPLETED} AND {name} IS NOT NULL")
+    collation = 'COLLATE "RTRIM"' if on_sqlite else 'COLLATE "C"'
+    for name in DATES:
+        index(f"by_{name}{plain}", f"{name} {collation if on_sqlite else ''} DESC", *NEWEST_TEXT)
+    for name, key in texts(on_sqlite=on_sqlite).items():
+        where = "note != ''" if name == "note" else None
+        index(f"by_{name}{plain}", f"{key} {collation}", *NEWEST_TEXT, where=where)
     if on_sqlite:
         op.drop_index("ix_backtest_results_sharpe_plain", "backtest_results")
         index("sharpe_plain", "sharpe DESC", "task_id DESC", *HELD, "total_return_pct", where=COMPLETED)
         index("held_plain", "created_at DESC", "task_id DESC", *HELD)
 
 
+def texts(*, on_sqlite: bool) -> dict[str, str]:
+    """What the list is ordered by of each column with text; of long ones the beginning, which an index can hold."""
+    symbols = "symbols" if on_sqlite else "CAST(symbols AS TEXT)"
+    return {**{name: name for name in WORDS}, "symbols": f"substr({symbols}, 1, 100)", "note": "substr(note, 1, 60)"}
+
+
 def drop_orders() -> None:
     on_sqlite = op.get_context().dialect.name == "sqlite"
+    plain = "_plain" if on_sqlite else ""
     if on_sqlite:
         for name in ("held_plain", "sharpe_plain"):
             op.drop_index(f"ix_backtest_results_{name}", "backtest_results")
         index("sharpe_plain", "sharpe DESC", "task_id DESC", where=COMPLETED)
-    for name in METRICS:
-        op.drop_index(f"ix_backtest_results_by_{name}{'_plain' if on_sqlite else ''}", "backtest_results")
+    for name in (*DATES, *texts(on_sqlite=on_sqlite), *METRICS):
+        op.drop_index(f"ix_backtest_results_by_{name}{plain}", "backtest_results")
 
 
 def index(name: str, *columns: str, where: str | None = None) -> None:

@@ -6,7 +6,20 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, String, Text, false, or_, true
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    false,
+    literal_column,
+    or_,
+    true,
+    type_coerce,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage_core.db import Base, utc_now
@@ -114,15 +127,20 @@ METRIC_COLUMNS: tuple[str, ...] = (
     "expectancy", "sqn", "average_trade_pct", "fees",
 )  # fmt: skip
 """Metrics with a column of their own: what the list can sort and filter by."""
+SYMBOLS_START = {"postgresql": "substr(CAST(symbols AS TEXT), 1, 100)", "sqlite": "substr(symbols, 1, 100)"}
+COLLATIONS = {"postgresql": "C", "sqlite": "RTRIM"}
+NOTE_START = "substr(note, 1, 60)"
+"""How text is ordered (by the numbers of its characters), and what of text that an index could not hold."""
 
 
 def _index(name: str, *columns: Any, only: str | None = None, where: Any = None, **options: Any) -> None:
-    """An index of this table. `only` one kind of database; `info` tells that to the comparison of `flask db check`."""
+    """An index of this table. `only` one kind of database; `info` tells the comparison of `flask db check` so."""
     parts = {} if where is None else {"postgresql_where": where, "sqlite_where": where}
     index = Index(f"ix_backtest_results_{name}", *columns, **parts, **options)
     if only is not None:
         index.ddl_if(dialect=only)
         index.info["only"] = only
+    index.info["of_expression"] = "COLLATE" in str(columns[0])
 
 
 _newest = (Backtest.created_at.desc(), Backtest.task_id.desc())
@@ -167,3 +185,17 @@ for _name in METRIC_COLUMNS:
         _order = (_metric.desc().nulls_last(), Backtest.task_id.desc())  # said as the list says it, or it is not used
         _index(f"by_{_name}", *_order, where=_has, only="postgresql")
         _index(f"by_{_name}_plain", _metric.desc(), Backtest.task_id.desc(), where=_has, only="sqlite")
+
+# Orders of the list by columns that many rows share: A to Z, the latest period first, and then the newest first. Those
+# of SQLite have a collation that only the list asks for: it takes any index that fits a filter, and sorts all it finds.
+_shared = {name: getattr(Backtest, name) for name in ("strategy", "timeframe", "status", "source")}
+_shared["note"] = literal_column(NOTE_START, Text())
+_dates = {name: type_coerce(getattr(Backtest, name), Text()) for name in ("start_date", "end_date")}
+for _kind, _start in SYMBOLS_START.items():
+    _end = "" if _kind == "postgresql" else "_plain"
+    for _name, _text in {**_shared, "symbols": literal_column(_start, Text())}.items():
+        _where = Backtest.note != "" if _name == "note" else None
+        _index(f"by_{_name}{_end}", _text.collate(COLLATIONS[_kind]), *_newest, only=_kind, where=_where)
+for _name, _text in _dates.items():
+    _index(f"by_{_name}", getattr(Backtest, _name).desc(), *_newest, only="postgresql")
+    _index(f"by_{_name}_plain", _text.collate(COLLATIONS["sqlite"]).desc(), *_newest, only="sqlite")

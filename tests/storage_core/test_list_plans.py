@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, insert, text
 
+from storage_core.backtest_cursor import COUNT, DATE, TEXT, Place, write_cursor
 from storage_core.backtest_filters import Filters
-from storage_core.backtest_list import list_page
+from storage_core.backtest_list import BEST, SORTS, list_page
 from storage_core.backtests import counts, requeue_lost
 from storage_core.db import make_engine, session_scope, utc_now
 from storage_core.fair_queue import in_line
@@ -23,18 +24,20 @@ FILL = text("""
     INSERT INTO backtest_results (task_id, strategy, symbols, start_date, end_date, timeframe, status, metadata,
         created_at, updated_at, params, spec, source, note, pinned, tags, attempt, progress, phase, queued_at, revision,
         owner_id, shared, sharpe, total_return_pct, trade_count)
-    SELECT gen_random_uuid(), (ARRAY['sma_cross','rsi_reversion','donchian_breakout','macd_cross'])[1 + n % 4],
+    SELECT gen_random_uuid(), (ARRAY['sma_cross','rsi_reversion','donchian_breakout','macd_cross'])[1 + n / 11 % 4],
         jsonb_build_array('KRW-' || (ARRAY['BTC','ETH','XRP','SOL','DOGE','ADA','DOT'])[1 + n % 7]),
-        '2024-01-01', '2024-02-01', '1h',
+        date '2024-01-01' + n % 200, date '2024-08-01' + n % 90, (ARRAY['1h','1d','5m'])[1 + n % 3],
         CASE WHEN n % 100 = 0 THEN 'failed' WHEN n % 5000 = 1 THEN 'queued' WHEN n % 20000 = 2 THEN 'running'
         ELSE 'completed' END, '{}', now() - n * interval '1 minute', now(), '{}', '{}',
-        'web', CASE WHEN n % 1000 = 3 THEN 'a note about ' || n ELSE '' END, n % 500 = 4,
+        (ARRAY['web','api','sweep'])[1 + n % 3],
+        CASE WHEN n % 1000 = 3 THEN 'a note about ' || n ELSE '' END, n % 500 = 4,
         CASE WHEN n % 300 = 5 THEN '["trend"]'::jsonb ELSE '[]'::jsonb END, 1, 1, '', now(), 1,
         CASE WHEN n % 2000 = 8 THEN NULL WHEN n > 70000 AND n % 300 = 9 THEN 2 ELSE 1 END, n % 1500 = 10,
         CASE WHEN n % 100 > 2 THEN 6 * random() - 3 END, CASE WHEN n % 100 > 2 THEN 100 * random() - 50 END, n % 300
     FROM generate_series(1, :rows) AS n
 """)
 
+SHARED_BY_MANY = tuple(sort for sort in SORTS if sort not in BEST)
 HOT: list[tuple[str, dict[str, Any]]] = [
     ("newest", {}),
     ("oldest", {"sort": "created_at"}),
@@ -48,6 +51,8 @@ HOT: list[tuple[str, dict[str, Any]]] = [
     ("largest return", {"sort": "-total_return_pct"}),
     ("smallest drawdown", {"sort": "max_drawdown_pct"}),
     ("fewest trades", {"sort": "trade_count"}),
+    *((f"by {sort}", {"sort": sort}) for sort in SHARED_BY_MANY),
+    ("latest period of a strategy", {"sort": "-start_date", "filters": Filters(strategies=["macd_cross"])}),
     ("best of a strategy", {"sort": "-sharpe", "filters": Filters(strategies=["macd_cross"])}),
     ("return range, best first", {"sort": "-sharpe", "filters": Filters(metrics={"total_return_pct": (10.0, 20.0)})}),
     ("narrow return range", {"sort": "-sharpe", "filters": Filters(metrics={"total_return_pct": (10.0, 10.05)})}),
@@ -129,6 +134,25 @@ def test_hot_lists_never_scan(full: Engine, name: str, question: dict[str, Any],
         older = list_page(session, **question).older
     if older is not None:
         assert_walks_an_index(plans(full, lambda session: list_page(session, after=older, **question)), blocks=1500)
+
+
+@pytest.mark.parametrize("sort", SHARED_BY_MANY)
+def test_a_deep_page_of_what_many_share(full: Engine, sort: str) -> None:
+    """In the middle of many equal values and past their end, both ways, a page reads little more than it shows."""
+    name, down = sort.removeprefix("-"), sort.startswith("-")
+    key = {"symbols": "symbols::text", "note": "substr(note, 1, 60)"}.get(name, name)
+    by_text = "" if name.endswith(("_date", "_id")) else ' COLLATE "C"'
+    places = text(f"""SELECT {key}, task_id, created_at FROM backtest_results WHERE {key} IS NOT NULL
+        ORDER BY {key}{by_text} {"DESC" if down else "ASC"} OFFSET 40 LIMIT 1""")  # noqa: S608
+    with full.connect() as connection:
+        value, task_id, at = connection.execute(places).one()
+    kind = {"owner_id": COUNT}.get(name, DATE if name.endswith("_date") else TEXT)
+    for when in (at, at.replace(year=1990), at.replace(year=2100)):
+        cursor = write_cursor(Place(0, kind, value, task_id, when), sort)
+        for question in ({"after": cursor}, {"before": cursor}):
+            for owner_id in (None, 1):
+                ask = lambda session: list_page(session, sort=sort, owner_id=owner_id, **question)  # noqa: B023, E731
+                assert_walks_an_index(plans(full, ask), blocks=1500)
 
 
 def test_a_deep_page_costs_what_the_first_costs(full: Engine) -> None:

@@ -1,15 +1,18 @@
 """How SQLite walks the list and what the header and the clock ask all the time: along an index, never the table."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, insert
+from sqlalchemy.orm import Session
 
 from storage_core.backtest_filters import Filters
-from storage_core.backtest_list import list_page
+from storage_core.backtest_list import BEST, SORTS, list_page
 from storage_core.backtests import counts, requeue_lost
 from storage_core.db import session_scope
-from tests.storage_core.examples import many_queued
+from storage_core.models import User
+from tests.storage_core.examples import many_queued, queued
 
 ASKED = {
     "the header": counts,
@@ -33,6 +36,7 @@ ASKED = {
     "pinned": lambda session: list_page(session, filters=Filters(pinned=True)),
 }
 
+ORDERS = tuple(sort for sort in SORTS if sort not in BEST)
 HELD = {"symbol": "held_plain", "tag": "held_plain", "best of a symbol": "sharpe_plain",
         "best of a return range": "sharpe_plain"}  # fmt: skip
 """Which index holds what is asked for, so that the rows that do not have it are never read."""
@@ -44,9 +48,8 @@ def database_url(sqlite_url: str) -> str:
     return sqlite_url
 
 
-@pytest.mark.parametrize("name", ASKED)
-def test_never_scans_the_table(engine: Engine, name: str) -> None:
-    many_queued(engine, 3)
+def plans(engine: Engine, ask: Callable[[Session], object]) -> list[str]:
+    """The steps of the plans of every statement that `ask(session)` makes."""
     found: list[str] = []
 
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -56,8 +59,33 @@ def test_never_scans_the_table(engine: Engine, name: str) -> None:
 
     event.listen(engine, "before_cursor_execute", explain)
     with session_scope(engine) as session:
-        ASKED[name](session)
+        ask(session)
     event.remove(engine, "before_cursor_execute", explain)
+    return found
+
+
+@pytest.mark.parametrize("sort", ORDERS)
+def test_walks_any_order_along_an_index(engine: Engine, sort: str) -> None:
+    """The first page and the next one: neither collects all rows to sort them."""
+    with engine.begin() as connection:
+        connection.execute(insert(User).values(id=1, name="ada", role="trader", password_hash=""))
+    for number in range(3):
+        queued(engine, note=f"note {number}", owner_id=1)
+    for question in ({}, {"after": next_page(engine, sort), "size": 1}):
+        found = plans(engine, lambda session, question=question: list_page(session, sort=sort, **question))
+        assert found
+        assert not [step for step in found if "TEMP B-TREE" in step or "USING" not in step], found
+
+
+def next_page(engine: Engine, sort: str) -> str | None:
+    with session_scope(engine) as session:
+        return list_page(session, sort=sort, size=1).older
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_never_scans_the_table(engine: Engine, name: str) -> None:
+    many_queued(engine, 3)
+    found = plans(engine, ASKED[name])
     steps = [step for step in found if "backtest_results" in step]
     assert steps
     for step in steps:

@@ -11,6 +11,7 @@ import pytest
 from werkzeug.datastructures import MultiDict
 
 from storage_core import backtests
+from storage_core.backtest_list import SORTS
 from storage_core.db import session_scope, utc_now
 from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
@@ -137,7 +138,7 @@ def test_a_wrong_filter_is_said_beside_its_field(admin, listed, query, field, al
 
 
 def test_a_sort_that_is_none_is_said_to_be(admin, listed):
-    assert "Nothing was looked up" in admin.get("/backtests?sort=strategy", status=422).text
+    assert "Nothing was looked up" in admin.get("/backtests?sort=params", status=422).text
 
 
 def test_empty_fields_of_a_plain_form_leave_the_address(admin, listed):
@@ -183,7 +184,39 @@ def test_headers_sort_and_say_so(admin, listed):
     assert page.by_id("sort-created_at").get("href") == "/backtests?strategy=sma_cross"
 
 
-@pytest.mark.parametrize("sort", ["-created_at", "created_at", "-sharpe", "sharpe", "max_drawdown_pct", "-trade_count"])
+@pytest.mark.parametrize(
+    ("column", "first", "said"),
+    [
+        ("strategy", "strategy", "by strategy, A to Z"),
+        ("symbols", "symbols", "by symbols, A to Z"),
+        ("timeframe", "timeframe", "by timeframe, A to Z"),
+        ("period", "-start_date", "start of the period latest first"),
+        ("source", "source", "by source, A to Z"),
+        ("note", "note", "by note, A to Z"),
+    ],
+)
+def test_headers_of_text_and_days_sort_too(admin, listed, column, first, said):
+    shown = f"column={column}&column=sharpe"
+    page = admin.get(f"/backtests?{shown}")
+    assert f"sort={first}" in page.by_id(f"sort-{column}").get("href")
+    page = admin.get(f"/backtests?{shown}&sort={first}")
+    assert said in page.text
+    (head,) = [one for one in page.find("th") if one.get("aria-sort")]
+    assert head.get("aria-sort") == ("descending" if first.startswith("-") else "ascending")
+    assert f"sort={first.strip('-') if first.startswith('-') else '-' + first}" in page.by_id(f"sort-{column}").get(
+        "href"
+    )
+
+
+def test_every_order_has_words(admin, listed):
+    for sort in SORTS:
+        assert len(names(admin.get(f"/backtests?sort={sort}"), listed)) == len(listed)
+
+
+@pytest.mark.parametrize(
+    "sort",
+    ["-created_at", "created_at", "strategy", "-start_date", "-sharpe", "sharpe", "max_drawdown_pct", "-trade_count"],
+)
 def test_pages_by_any_order_meet_every_row_once(admin, engine, users, sort):
     with session_scope(engine) as session:
         for number in range(56):

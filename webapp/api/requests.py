@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
 from engine.spec import MAX_SYMBOLS, SPEC_FIELDS, TIMEFRAMES, ParamSpec
+from storage_core.backtest_cursor import LONGEST_CURSOR
 from storage_core.backtest_filters import Filters
 from storage_core.backtest_keeping import LONGEST_NOTE, LONGEST_TAG, MOST_TAGS
 from storage_core.backtest_list import LARGEST_PAGE, NEWEST, SORTS
@@ -130,8 +131,8 @@ class ListQuery(
     """Which backtests, in which order, and which page of them; `after` and `before` are cursors of an answer."""
 
     sort: Literal[SORTS] = Field(NEWEST, description="A column, with a minus sign for the largest first.")  # type: ignore[valid-type]
-    after: str = Field(UNSET, max_length=400, description="`older` of an earlier page.")
-    before: str = Field(UNSET, max_length=400, description="`newer` of an earlier page.")
+    after: str = Field(UNSET, max_length=LONGEST_CURSOR, description="`older` of an earlier page.")
+    before: str = Field(UNSET, max_length=LONGEST_CURSOR, description="`newer` of an earlier page.")
     size: Whole = Field(25, ge=1, le=LARGEST_PAGE)
 
 

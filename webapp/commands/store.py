@@ -13,7 +13,7 @@ import click
 from flask.cli import with_appcontext
 
 from storage_core.backtest_filters import Filters
-from storage_core.backtest_list import SORTS
+from storage_core.backtest_list import BEST
 from storage_core.chosen import Choice, Sample, unknown_ids
 from webapp.audit import audit
 from webapp.commands.store_options import filter_options
@@ -106,7 +106,7 @@ def verify_results(task_ids: tuple[UUID, ...], sample: Sample | None, filters: F
 @click.option("--keep-pinned", is_flag=True, help="Pinned ones are kept in any case; this only says so.")
 @click.option("--keep-top", type=click.IntRange(0), default=0, metavar="N", help="Keep the N best of each strategy.")
 @click.option(
-    "--best", type=click.Choice(SORTS), default="-sharpe", show_default=True, metavar="ORDER", help="What is best."
+    "--best", type=click.Choice(BEST), default="-sharpe", show_default=True, metavar="ORDER", help="What is best."
 )
 @click.option("--dry-run", is_flag=True, help="Change nothing, and print what the real run would do.")
 @filter_options(but=("deleted", "pinned"))

@@ -13,11 +13,23 @@ from engine.spec import TIMEFRAMES
 from storage_core.backtest_list import SORTS
 from storage_core.models import STATUSES
 from storage_core.models.backtest import METRIC_COLUMNS, SOURCES
-from webapp.columns import COLUMNS, SHORT, SOURCE_WORDS, STATE, Column, chosen
+from webapp.columns import COLUMNS, SHORT, SOURCE_WORDS, STATE, STRATEGY, Column, chosen
 from webapp.list_query import RECENT, Asked
 from webapp.phrases import said
 
 SHOWN: Final = 2
+ORDER_WORDS: Final[Mapping[str, Any]] = {
+    "strategy": lazy_gettext("strategy"),
+    "timeframe": lazy_gettext("timeframe"),
+    "status": lazy_gettext("state"),
+    "source": lazy_gettext("source"),
+    "symbols": lazy_gettext("symbols"),
+    "note": lazy_gettext("note"),
+    "owner_id": lazy_gettext("owner"),
+    "start_date": lazy_gettext("start of the period"),
+    "end_date": lazy_gettext("end of the period"),
+}
+"""What the list is ordered by besides metrics and the time of submission."""
 PERIODS: Final[Mapping[str, Any]] = {
     "1d": lazy_gettext("last day"),
     "7d": lazy_gettext("last 7 days"),
@@ -82,7 +94,7 @@ class Known:
 def ctx_heads(asked: Asked) -> list[Head]:
     """The headers in the order of the table."""
     before, results, after = chosen(asked.columns)
-    return [_head(column, asked) for column in (*before, *(results or (STATE,)), *after)]
+    return [_head(column, asked) for column in (STRATEGY, *before, *(results or (STATE,)), *after)]
 
 
 def ctx_plain_heads(columns: tuple[str, ...]) -> list[dict[str, str]]:
@@ -233,5 +245,10 @@ def ctx_order(asked: Asked) -> str:
     name, falling = asked.sort.removeprefix("-"), asked.sort.startswith("-")
     if name == "created_at":
         return _("newest first") if falling else _("oldest first")
-    label = str(SHORT[name])
-    return _("%(metric)s highest first", metric=label) if falling else _("%(metric)s lowest first", metric=label)
+    if name in SHORT:
+        label = str(SHORT[name])
+        return _("%(metric)s highest first", metric=label) if falling else _("%(metric)s lowest first", metric=label)
+    label = str(ORDER_WORDS[name])
+    if name.endswith("_date"):
+        return _("%(day)s latest first", day=label) if falling else _("%(day)s earliest first", day=label)
+    return _("by %(column)s, Z to A", column=label) if falling else _("by %(column)s, A to Z", column=label)

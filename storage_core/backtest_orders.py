@@ -1,0 +1,151 @@
+"""Orders of the list, and how each is walked along an index.
+
+An order is one or two stretches of rows. By submit date it is one, and so it is by a column that every row has. By a
+metric, the note or the owner it is the rows that have it, by its value, and then the others, newest first.
+
+Many rows share a strategy or a state. Among those an order has a usual direction (A to Z, the latest period first), in
+which the newest come first; its other direction is the same rows from the end. `params` have no order: from A to Z
+their JSON tells people nothing.
+
+Text is ordered by the numbers of its characters, in both databases and here, whatever language the database was made
+for; long text by its beginning, as an index of PostgreSQL holds no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Row, Select, Text, UnaryExpression, literal_column, tuple_, type_coerce
+from sqlalchemy.orm import InstrumentedAttribute
+
+from storage_core.backtest_cursor import COUNT, DATE, INSTANT, NUMBER, TEXT, Place
+from storage_core.backtest_filters import COMPLETED, HAS_NO_NOTE, HAS_NOTE, metric_column
+from storage_core.errors import BadFilter
+from storage_core.models import Backtest
+from storage_core.models.backtest import COLLATIONS, METRIC_COLUMNS, NOTE_START, SYMBOLS_START
+
+Key: TypeAlias = ColumnElement[Any] | InstrumentedAttribute[Any]
+NEWEST = "-created_at"
+_WORDS = ("strategy", "timeframe", "status", "source")
+_DATES = ("start_date", "end_date")
+
+
+def _both_ways(*names: str) -> tuple[str, ...]:
+    return tuple(sign + name for name in names for sign in ("", "-"))
+
+
+BEST: tuple[str, ...] = _both_ways("created_at", *METRIC_COLUMNS)
+"""Orders that can say which backtests are the best."""
+SORTS: tuple[str, ...] = (*BEST, *_both_ways(*_WORDS, "symbols", *_DATES, "note", "owner_id"))
+"""Orders of the list: a column, ascending, or descending with a minus sign."""
+PLACE = "place"
+"""What the key of the order is called in a row that was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Rows that one statement walks: those with `where`, along `order` (attribute of a row, expression, descending)."""
+
+    where: tuple[ColumnElement[bool], ...]
+    order: tuple[tuple[str, Key, bool], ...]
+
+    def walk(self, query: Select[Any]) -> Select[Any]:
+        """Those of the rows of `query`, in order."""
+        return query.where(*self.where).order_by(*(_ordered(key, down) for _, key, down in self.order))
+
+    def sort(self, rows: list[Row[Any]]) -> list[Row[Any]]:
+        """Rows of several queries in the same order."""
+        for name, _, down in reversed(self.order):
+            rows = sorted(rows, key=lambda row, name=name: getattr(row, name), reverse=down)  # type: ignore[misc]
+        return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Rows walked along `key`, of a `kind` of the cursor; where it is equal newest or oldest first, or (None) by id."""
+
+    key: Key
+    kind: str
+    descending: bool
+    newest_first: bool | None = None
+    where: tuple[ColumnElement[bool], ...] = ()
+
+    def steps(self, start: Place | None, *, back: bool) -> Iterator[Step]:
+        """What to walk, one after the other, beyond `start` (None: all of it), in its direction or `back`."""
+        down = self.descending != back
+        by_key = (PLACE, self.key, down)
+        if self.newest_first is None:
+            beyond = () if start is None else (_beyond(self.key, start.value, start, down=down),)
+            yield Step((*self.where, *beyond), (by_key, ("task_id", _ID, down)))
+            return
+        newest_first = self.newest_first != back
+        ties = (("created_at", _AT, newest_first), ("task_id", _ID, newest_first))
+        if start is None:
+            yield Step(self.where, (by_key, *ties))
+            return
+        rest = _beyond(_AT, start.created_at, start, down=newest_first)
+        yield Step((*self.where, self.key == start.value, rest), ties)
+        others = self.key < start.value if down else self.key > start.value
+        yield Step((*self.where, others), (by_key, *ties))
+
+    def place(self, index: int, row: Row[Any]) -> Place:
+        """The place of a row that was found in this stretch, the order's `index`th."""
+        at = None if self.newest_first is None else row.created_at
+        return Place(index, self.kind, getattr(row, PLACE), row.task_id, at)
+
+
+def stretches(sort: str, dialect: str) -> list[Stretch]:
+    """The stretches of the order `sort` in the database of this `dialect`. Raises BadFilter."""
+    if sort not in SORTS:
+        raise BadFilter("sort", sort, ", ".join(SORTS))
+    name, descending = sort.removeprefix("-"), sort.startswith("-")
+    if name == "created_at":
+        return [Stretch(key=_AT, kind=INSTANT, descending=descending)]
+    if name in METRIC_COLUMNS:
+        metric, kind = metric_column(name), COUNT if name == "trade_count" else NUMBER
+        having = Stretch(key=metric, kind=kind, descending=descending, where=(COMPLETED, metric.is_not(None)))
+        return [having, _newest(metric.is_(None))]
+    newest_first = descending == (name in _DATES)
+    if name in _DATES:
+        day, kind = getattr(Backtest, name), DATE
+        if dialect == "sqlite":  # where days are stored as text
+            day, kind = type_coerce(day, Text()).collate(COLLATIONS[dialect]), TEXT
+        return [Stretch(key=day, kind=kind, descending=descending, newest_first=newest_first)]
+    if name == "owner_id":
+        owner, owned = Backtest.owner_id, (Backtest.owner_id.is_not(None),)
+        by_owner = Stretch(key=owner, kind=COUNT, descending=descending, newest_first=newest_first, where=owned)
+        return [by_owner, _newest(owner.is_(None))]
+    noted = (HAS_NOTE,) if name == "note" else ()
+    by_text = Stretch(
+        key=_text(name, dialect), kind=TEXT, descending=descending, newest_first=newest_first, where=noted
+    )
+    return [by_text, _newest(HAS_NO_NOTE)] if noted else [by_text]
+
+
+_AT, _ID = Backtest.created_at, Backtest.task_id
+
+
+def _newest(where: ColumnElement[bool]) -> Stretch:
+    return Stretch(key=_AT, kind=INSTANT, descending=True, where=(where,))
+
+
+def _text(name: str, dialect: str) -> ColumnElement[str]:
+    starts = {"symbols": SYMBOLS_START[dialect], "note": NOTE_START}
+    text = literal_column(starts[name], Text()) if name in starts else getattr(Backtest, name)
+    key: ColumnElement[str] = text.collate(COLLATIONS[dialect])
+    return key
+
+
+def _beyond(key: Key, value: object, start: Place, *, down: bool) -> ColumnElement[bool]:
+    here, place = tuple_(key, _ID), tuple_(value, start.task_id)
+    return here < place if down else here > place
+
+
+def _ordered(key: Key, down: bool) -> UnaryExpression[Any]:
+    order = key.desc() if down else key.asc()
+    if getattr(key, "key", None) not in METRIC_COLUMNS:
+        return order
+    # No row here has a null, yet they must be said to lie where the index has them, or PostgreSQL would sort.
+    return order.nulls_last() if down else order.nulls_first()
