@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from markupsafe import Markup, escape
 
 from webapp.language import current
@@ -22,6 +23,11 @@ COMPACT: Final = ((1e12, 1e12, "T"), (1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e5, 1e3
 """From which size on, divided by what, with which letter: below 100,000 every digit fits."""
 MYRIADS: Final = ((1e12, 1e12, "조"), (1e8, 1e8, "억"), (1e5, 1e4, "만"))
 """The same in Korean, which counts in ten thousands."""
+MONTHS: Final = (
+    lazy_gettext("Jan"), lazy_gettext("Feb"), lazy_gettext("Mar"), lazy_gettext("Apr"),
+    lazy_gettext("May"), lazy_gettext("Jun"), lazy_gettext("Jul"), lazy_gettext("Aug"),
+    lazy_gettext("Sep"), lazy_gettext("Oct"), lazy_gettext("Nov"), lazy_gettext("Dec"),
+)  # fmt: skip
 
 Number = float | int | None
 
@@ -144,9 +150,7 @@ def day(value: date | datetime | str | None) -> str:
 
 def month_name(number_: int) -> str:
     """1 -> Jan."""
-    names = (_("Jan"), _("Feb"), _("Mar"), _("Apr"), _("May"), _("Jun"),
-             _("Jul"), _("Aug"), _("Sep"), _("Oct"), _("Nov"), _("Dec"))  # fmt: skip
-    return names[number_ - 1]
+    return str(MONTHS[number_ - 1])
 
 
 def day_of_month(value: date) -> str:
