@@ -98,7 +98,6 @@ def take_all(browser: Browser, page: Page, folder: Path, results: list[str], del
         "schedules": "/schedules",
         "operations": "/operations",
         "storage": "/operations/storage",
-        "backups": "/operations/backups",
         "alerts": "/operations/alerts",
         "audit": "/operations/audit",
         "account": "/account",
