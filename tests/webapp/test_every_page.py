@@ -4,6 +4,7 @@ A new page needs one line in PAGES; what answers with something else, one in NOT
 every place: an installation where everything has happened, and one where nothing has.
 """
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -175,9 +176,21 @@ def test_every_page_of_an_installation_where_nothing_has_happened(page: Page):
 
 def test_a_dead_letter_is_retried(page: Page, full):
     page.goto("/operations")
-    page.get_by_role("button", name="Retry Moving average cross").click()
+    page.get_by_role("button", name=re.compile("^Retry sma_cross")).click()
     expect(page.get_by_text("1 backtest is queued again.")).to_be_visible()
     expect(page.get_by_text("Nothing. What fails three times")).to_be_visible()
+
+
+def test_nothing_jumps_when_fragments_are_replaced(page: Page, full):
+    page.add_init_script(WATCH_JUMPS)
+    watched = {"/operations": "/operations/queue", "/backtests": "/row", "/backtests/{running}": "/status"}
+    for address, fragment in watched.items():
+        page.goto(address.format(**full))
+        for _ in range(2):
+            with page.expect_response(lambda answer, part=fragment: part in answer.url):
+                page.evaluate("0")  # it polls by itself
+        jumps = page.evaluate("window.jumps")
+        assert sum(one[0] for one in jumps) < STILL, (address, jumps)
 
 
 def look_at(page: Page, address: str) -> list[object]:

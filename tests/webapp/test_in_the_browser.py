@@ -1,55 +1,8 @@
-"""The pages in a real browser: no complaint in its console, nothing for axe, nothing wider than a phone."""
+"""The pages in a real browser: live results, zoom, theme, keyboard. test_every_page.py looks at all of them."""
 
-from dataclasses import replace
-
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from storage_core import alerts, backtests
-from storage_core.alerts import Problem
-from storage_core.db import session_scope
 from tests.webapp import results
-
-
-def test_every_page_in_both_themes_and_widths(page, completed, engine, users, bars):
-    done = completed(count=3_000, trades=80, symbols=["KRW-BTC", "KRW-ETH"])
-    failed = results.queue(engine, owner_id=users["ada"])
-    claim = results.start(engine, failed)
-    with session_scope(engine) as session:
-        backtests.fail(session, claim, code="no_bars", message="no bars for KRW-DOGE 1m")
-    running = results.queue(engine, owner_id=users["ada"])
-    results.start(engine, running)
-    axe = Axe()
-    tabs = [done + tab for tab in ("", "/chart", "/trades", "/analysis", "/setup", "?edit=note")]
-    for address in ("/", "/backtests", "/backtests/new", *tabs, f"/backtests/{failed}", f"/backtests/{running}"):
-        for width, theme in ((1440, "light"), (390, "dark")):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.emulate_media(color_scheme=theme)
-            page.goto(address)
-            if page.locator("[data-chart]").count():
-                expect(page.locator("[data-drawn] canvas").first).to_be_visible()
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (address, width)
-            found = [(one["id"], one["nodes"][0]["html"]) for one in axe.run(page).response["violations"]]
-            assert found == [], (address, width, theme)
-
-
-def test_what_is_wrong_and_what_is_stored_for_axe_and_on_a_phone(page, app, settings, completed, engine):
-    app.extensions["settings"] = replace(settings, alert_urls=("json://hook.example/path", "slack://a/b/c"))
-    completed(trades=30)
-    with session_scope(engine) as session:
-        for number, kind in enumerate(("disk", "worker", "backtest")):
-            problem = Problem("A long sentence about something that is wrong with /a/rather/long/path/of/a/folder: no")
-            alerts.raise_(session, f"{kind}:{number}", kind=kind, problem=problem)
-        alerts.resolve(session, "worker:1")
-    axe = Axe()
-    for address in ("/operations/alerts", "/operations/storage"):
-        for width, theme in ((1440, "light"), (390, "dark")):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.emulate_media(color_scheme=theme)
-            page.goto(address)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (address, width)
-            found = [(one["id"], one["nodes"][0]["html"]) for one in axe.run(page).response["violations"]]
-            assert found == [], (address, width, theme)
 
 
 def test_a_running_backtest_becomes_its_result_without_a_reload(page, engine, settings, users, monkeypatch):
