@@ -283,3 +283,11 @@ def test_defaults_survive_the_way_through_the_form(name):
 def test_every_field_of_the_spec_is_in_the_form(admin, bars):
     names = {element.get("name") for element in admin.get("/backtests/new").elements}
     assert set(SPEC_FIELDS) <= names
+
+
+def test_quote_currencies_that_differ_are_pointed_out(trader, bars):
+    bars.merge("USD-BTC", "1h", results.bars(500))
+    same = {"symbols": ["KRW-BTC"], "timeframe": "1h", "start_date": "2024-01-02", "end_date": "2024-01-09"}
+    assert "Careful" not in trader.get("/backtests/new/estimate", query_string=same).text
+    mixed = {**same, "symbols": ["KRW-BTC", "USD-BTC"]}
+    assert "adds up KRW, USD as if" in trader.get("/backtests/new/estimate", query_string=mixed).text

@@ -170,10 +170,15 @@ def estimate(chosen: Sequence[Coverage], start: str, end: str, values: Values, z
     if not all(bars):
         empty = ", ".join(one.symbol for one, found in zip(chosen, bars, strict=True) if not found)
         return _("No bars in this range for %(symbols)s.", symbols=empty)
-    return ngettext(
+    size = ngettext(
         "About %(bars)s bars of %(num)s symbol.", "About %(bars)s bars of %(num)s symbols.", len(chosen),
         bars=count(sum(bars)),
     )  # fmt: skip
+    quotes = sorted({one.symbol.partition("-")[0] for one in chosen})
+    if len(quotes) == 1:
+        return size
+    mixed = _("Careful: the whole adds up %(quotes)s as if they were one currency.", quotes=", ".join(quotes))
+    return f"{size} {mixed}"
 
 
 def _bars_between(coverage: Coverage, start: float, end: float) -> int:
