@@ -140,7 +140,7 @@ def take_korean(browser: Browser, page: Page, folder: Path, result: str) -> None
         for name, url in {"home-ko": "/", "result-ko": result}.items():
             tab.goto(url, wait_until="networkidle")
             tab.wait_for_timeout(200)
-            tab.screenshot(path=folder / f"{name}-{size}-light.png", full_page=size == "wide")
+            (folder / f"{name}-{size}-light.webp").write_bytes(take(tab, whole=size == "wide"))
         context.close()
 
 
