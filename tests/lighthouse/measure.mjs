@@ -5,7 +5,6 @@ import lighthouse, { desktopConfig } from "lighthouse";
 const [port, cookie, ...addresses] = process.argv.slice(2);
 const settings = {
   onlyCategories: ["performance", "accessibility", "best-practices"],
-  disableStorageReset: true,
   disableFullPageScreenshot: true,
   extraHeaders: { Cookie: cookie },
 };
