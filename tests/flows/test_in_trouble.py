@@ -85,7 +85,7 @@ def test_an_expired_session_comes_back_to_where_it_was(page):
     page.get_by_label("Name").fill("trader")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
-    expect(page).to_have_url(re.compile(r"/backtests\?strategy=sma_cross&sort=-sharpe$"))
+    expect(page).to_have_url(re.compile(r"/backtests\?strategy=sma_cross&sort=-sharpe$"), timeout=30_000)
 
 
 def test_a_backtest_that_another_tab_has_deleted(page):
