@@ -13,7 +13,7 @@ def test_htmx_is_sent_to_the_login_as_a_whole_page(visitor):
     headers = {"HX-Request": "true", "HX-Current-URL": "http://localhost/backtests?size=50"}
     answer = visitor.client.get("/backtests/queue", headers=headers)
     assert answer.status_code == 401
-    assert answer.headers["HX-Redirect"] == "/login?next=/backtests"
+    assert answer.headers["HX-Redirect"] == "/login?next=/backtests?size%3D50"
 
 
 def test_a_viewer_may_look_and_not_run(viewer, engine, users):
