@@ -40,7 +40,7 @@ def check(page):
     """Nothing for axe, nothing wider than a phone, light and dark."""
     for width, theme in ((1440, "light"), (390, "dark")):
         page.set_viewport_size({"width": width, "height": 900})
-        page.emulate_media(color_scheme=theme)
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, (page.url, width)
         found = [(one["id"], one["nodes"][0]["html"]) for one in Axe().run(page).response["violations"]]
         assert found == [], (page.url, width, theme)

@@ -187,7 +187,7 @@ def test_nothing_for_axe_and_nothing_wider_than_a_phone(page, five):
     for where_ in ("/backtests?strategy=sma_cross&sort=-sharpe&sharpe_min=x", "/backtests", f"/compare?ids={ids}"):
         for width, theme in ((1440, "dark"), (390, "light")):
             page.set_viewport_size({"width": width, "height": 900})
-            page.emulate_media(color_scheme=theme)
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             page.goto(where_)
             if "compare" in where_:
                 expect(page.locator("#compare-chart[data-drawn] canvas").first).to_be_visible()

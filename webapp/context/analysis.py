@@ -240,7 +240,7 @@ def _columns(
 def _reasons(trades: ClosedTrades, subject: Subject) -> Chart:
     names = sorted(set(trades.reason.tolist()), key=lambda name: (-int((trades.reason == name).sum()), str(name)))
     groups = analysis.grouped(trades, trades.reason, names)
-    labels = [said(str(group.name)) or _("not recorded") for group in groups]
+    labels = [said(str(group.name)) if group.name else _("not recorded") for group in groups]
     rows = [_group_row(group, label, subject) for group, label in zip(groups, labels, strict=True)]
     height = 30.0 * len(groups) + 40
     steps = plots.round_steps(0.0, float(max(group.count for group in groups)), 5)
