@@ -21,6 +21,7 @@ from benchmarks.lab import Lab, laboratory
 from benchmarks.report import Figure, Report
 from storage_core.backtest_filters import Filters
 from storage_core.backtest_list import list_page
+from storage_core.backtest_orders import SORTS
 from storage_core.db import make_engine, session_scope
 from storage_core.models import User
 from storage_core.settings import Settings
@@ -158,6 +159,11 @@ def questions(deep: str | None) -> dict[str, Callable[[random.Random], Question]
         "of a person who has none": lambda values: {"owner_id": 2},
         "rare symbol": lambda values: {"filters": Filters(symbols=[f"KRW-NONE{values.randrange(99)}"])},
         "text in the note": lambda values: {"filters": Filters(text=f"about {values.randrange(10, 999)}")},
+        "some column, up or down": lambda values: {"sort": values.choice(SORTS)},
+        "some column of one strategy": lambda values: {
+            "filters": Filters(strategies=[values.choice(STRATEGIES)]),
+            "sort": values.choice(SORTS),
+        },
         f"page {DEEP_PAGE:,}": lambda values: {"after": deep},
     }
 
