@@ -63,5 +63,5 @@ class NotInstalled(ExchangeError):
     permanent = True
 
     def __init__(self, exchange: str) -> None:
-        how = ".venv/bin/python -m pip install 'ccxt>=4.5'"
+        how = ".venv/bin/python -m pip install 'ccxt>=4.5.64,<4.5.65'"
         super().__init__(exchange, f"exchanges beside Upbit and Binance need the library ccxt; install it with {how}")
