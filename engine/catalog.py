@@ -1,13 +1,13 @@
 """The strategies a backtest can name: data with dotted paths, so a form can be drawn without loading any of them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from engine.errors import SpecError
-from engine.lines import Line, Lines, no_lines
+from engine.lines import DrawnLine, Line, Lines, no_lines
 from engine.params import Params, ParamSpec, nearest
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from engine.signals import Signals
 
 SignalsFunction = Callable[["Bars", Params], "Signals"]
+LinesFunction = Callable[["Bars", Params], Sequence[DrawnLine]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class StrategySpec:
     `memory(params)`: when given, the signal at bar i depends on bars i - memory .. i only, to the last bit, so that
     long runs can be computed piece by piece; None: it may depend on every earlier bar.
     `lines(params)`: the indicators to draw in a chart of it.
+    `drawn`: when given, dotted path to `lines(bars, params) -> [DrawnLine, ...]`, which says so by values instead.
     """
 
     name: str
@@ -38,6 +40,7 @@ class StrategySpec:
     check: Callable[[Params], None] | None = None
     memory: Callable[[Params], int] | None = None
     lines: Lines = no_lines
+    drawn: str | None = None
 
 
 Catalog = Mapping[str, StrategySpec]
@@ -352,5 +355,14 @@ def get_strategy(name: str, strategies: Catalog = STRATEGIES) -> StrategySpec:
 
 def load_signals(strategy: StrategySpec) -> SignalsFunction:
     """The strategy's `signals` function, its module imported now (and with it numba, for the shipped ones)."""
-    module, _, function = strategy.signals.partition(":")
-    return cast("SignalsFunction", getattr(import_module(module), function))
+    return cast("SignalsFunction", _loaded(strategy.signals))
+
+
+def load_drawn(strategy: StrategySpec) -> LinesFunction | None:
+    """The function that draws the strategy's lines, or None when it has none of its own."""
+    return None if strategy.drawn is None else cast("LinesFunction", _loaded(strategy.drawn))
+
+
+def _loaded(path: str) -> object:
+    module, _, function = path.partition(":")
+    return getattr(import_module(module), function)

@@ -54,6 +54,17 @@ class BarsError(EngineError):
         return f"bar {self.row}: {self.column} was {_shown(self.was)}; allowed: {self.allowed}"
 
 
+class LinesError(EngineError):
+    """The lines that a strategy draws cannot be drawn: `problem` says what was wrong and what is allowed."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
 class StrategyError(EngineError):
     """A strategy's `signals` broke its contract: wrong length, wrong type, or no Signals at all."""
 

@@ -49,11 +49,16 @@ def check_lookahead(
         parts = [source.wishes(at, min(at + CHUNK_BARS, len(clean))) for at in range(0, len(clean), CHUNK_BARS)]
         wishes = np.concatenate(parts)
     cuts = _cuts(wishes)
-    share = min(max(int(SHARE * len(clean)), AT_LEAST), AT_MOST) // max(len(cuts), 1)
-    budget = max(share, 4 * strategy.warmup(spec.params) + TAIL)
+    budget = budget_of(len(clean), len(cuts), strategy.warmup(spec.params))
     differing = [_first_difference(source, wishes, cut, budget) for cut in cuts]
     found = [bar for bar in differing if bar is not None]
     return LookaheadReport(prefixes=len(cuts), ok=not found, first_bar=min(found, default=None))
+
+
+def budget_of(bars: int, cuts: int, warmup: int) -> int:
+    """How many bars one of so many cuts of a run of `bars` may compute anew."""
+    share = min(max(int(SHARE * bars), AT_LEAST), AT_MOST) // max(cuts, 1)
+    return max(share, 4 * warmup + TAIL)
 
 
 def _cuts(wishes: Wishes) -> list[int]:

@@ -18,7 +18,7 @@ from storage_core.models import BacktestEvent
 Kind: TypeAlias = Literal[
     "submitted", "claimed", "requeued", "released", "completed", "failed", "cancel_requested", "cancelled",
     "retried", "discarded", "imported", "adopted", "side_missing", "repaired", "deleted", "restored",
-    "verify_asked",
+    "verify_asked", "lines_missing",
 ]  # fmt: skip
 """Every kind of event there is; the pages have words for each."""
 

@@ -3,7 +3,7 @@
 - `json`: the legacy layout, `tasks/{task_id}/result.json` and `manifest.json`, which `migrate-results` reads. What came
   from the legacy system is written as it was there.
 - `csv`, `parquet`: `{task_id}/{table}.csv` or `.parquet` with all columns of the logical schema, also those that the
-  store leaves out.
+  store leaves out, and `strategy_lines` where the strategy drew lines, each column called by the line's label.
 - `zip`: the CSV files in one archive. Any other form goes into an archive too when the target ends in `.zip`.
 
 Beside them `backtests.csv` (or `backtests.jsonl`) has one line a backtest. Everything is written beside the target,

@@ -22,8 +22,10 @@ from storage_core import parquet, result_store
 from storage_core.files import disk_problems
 from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
+from storage_core.modes import LINES
 from storage_core.result_store import TABLES
 from storage_core.settings import Settings
+from storage_core.strategy_lines import drawn
 
 LISTED = (
     "task_id", "strategy", "symbols", "timeframe", "start_date", "end_date", "status", "source", "created_at",
@@ -92,8 +94,25 @@ def _write_csv(settings: Settings, row: Backtest, folder: Path) -> None:
     for name, path in _places(row, folder, "csv"):
         table = result_store.read_table(settings, row, name)
         safe_columns = [_safe_column(column) for column in table.columns]
-        with disk_problems(path):
-            pacsv.write_csv(pa.table(safe_columns, names=table.column_names), path)
+        _write_csv_table(safe_columns, table.column_names, path)
+    if (lines := result_lines(settings, row)) is not None:
+        names = [safe(name) for name in lines.column_names]
+        _write_csv_table(
+            [_safe_column(column) for column in lines.columns], names, folder / f"{row.task_id}/{LINES}.csv"
+        )
+
+
+def _write_csv_table(columns: list[pa.ChunkedArray], names: list[str], path: Path) -> None:
+    with disk_problems(path):
+        pacsv.write_csv(pa.table(columns, names=names), path)
+
+
+def result_lines(settings: Settings, row: Backtest) -> pa.Table | None:
+    """The lines of the strategy, each column called by its label; None when the result has none."""
+    lines = result_store.read_lines(settings, row)
+    if lines is None:
+        return None
+    return lines.rename_columns([*lines.column_names[:2], *(line["label"] for line in drawn(row.metadata_))])
 
 
 def _safe_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -107,6 +126,10 @@ def _write_parquet(settings: Settings, row: Backtest, folder: Path) -> None:
         table = result_store.read_table(settings, row, name)
         with disk_problems(path):
             parquet.write_table(table, path)
+    if (lines := result_lines(settings, row)) is not None:
+        path = folder / f"{row.task_id}/{LINES}.parquet"
+        with disk_problems(path):
+            parquet.write_table(lines, path)
 
 
 def _write_json(settings: Settings, row: Backtest, folder: Path) -> None:

@@ -20,6 +20,8 @@ MODES: dict[str, tuple[str, ...]] = {PARQUET_ONLY: (PARQUET,), DUAL_WRITE: SIDES
 """What each mode writes."""
 FILES = {JSON: ("result", "manifest"), PARQUET: ("symbol_summary", "symbol_signals", "performance_curve")}
 """The files of each side, as a row's metadata names them."""
+LINES = "strategy_lines"
+"""A Parquet file that a result may have beside its sides, in every mode: the lines of a person's own strategy."""
 OLD_NAMES = {"postgres-only": PARQUET_ONLY}
 COMPRESSIONS = ("zstd", "snappy")
 
@@ -64,9 +66,9 @@ def file_name(name: str) -> str:
 
 
 def complete(files: Collection[str]) -> bool:
-    """Whether these are the files of one side, or of both: none too few and none too many."""
+    """Whether these are the files of one side, or of both: none too few and, but for the lines, none too many."""
     sides = sides_in(files)
-    return bool(sides) and len(files) == sum(len(FILES[side]) for side in sides)
+    return bool(sides) and len(set(files) - {LINES}) == sum(len(FILES[side]) for side in sides)
 
 
 def steps(mode: str) -> tuple[str, ...]:

@@ -18,7 +18,16 @@ from uuid import UUID
 
 from sqlalchemy import Engine, update
 
-from storage_core import chosen, manifest, modes, result_files, result_folders, result_sides, result_store
+from storage_core import (
+    chosen,
+    manifest,
+    modes,
+    result_files,
+    result_folders,
+    result_sides,
+    result_store,
+    strategy_lines,
+)
 from storage_core.backtest_filters import Filters
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import ResultDamaged, ResultMissing, StorageError
@@ -65,10 +74,11 @@ class _Need:
     whole: tuple[str, ...]
     target: tuple[str, ...]
     problems: Mapping[str, str]
+    lines_lost: bool
 
     @property
     def met(self) -> bool:
-        return self.noted == self.whole == self.target
+        return self.noted == self.whole == self.target and not self.lines_lost
 
     @property
     def said(self) -> str:
@@ -76,7 +86,9 @@ class _Need:
         made = [side for side in self.target if side not in self.whole]
         written = f"{modes.named(made)} written from {self.source}" if made else ""
         dropped = [side for side in self.noted if side not in self.target]
-        return "; ".join(filter(None, [written, f"{modes.named(dropped)} taken away" if dropped else ""]))
+        taken = f"{modes.named(dropped)} taken away" if dropped else ""
+        lost = f"lines of the strategy given up: {strategy_lines.LOST}" if self.lines_lost else ""
+        return "; ".join(filter(None, [written, taken, lost]))
 
     @property
     def source(self) -> str:
@@ -105,7 +117,19 @@ class _Repairer:
                 problems[side] = str(error)
         asked = modes.MODES[self.settings.result_storage_mode]
         target = asked if self.remove_other else tuple(side for side in SIDES if side in asked or side in noted)
-        return _Need(noted, tuple(side for side in noted if side not in problems), target, problems)
+        whole = tuple(side for side in noted if side not in problems)
+        lines_lost = modes.LINES in files and bool(whole) and not self._has_lines(row, listed, whole[0])
+        return _Need(noted, whole, target, problems, lines_lost)
+
+    def _has_lines(self, row: Backtest, listed: Mapping[str, ResultFolder], side: str) -> bool:
+        """Whether the lines that the row notes are whole; `side` is."""
+        files = row.metadata_["files"]
+        try:
+            folder = listed.get(row.parquet_path or "") or self.root.of_row(row)
+            self.root.verify(folder, {name: files[name] for name in (*FILES[side], modes.LINES)}, deep=self.deep)
+        except ResultDamaged:
+            return False
+        return True
 
     def run(self, task_id: UUID) -> str:
         """Repair one result as it is now; what was done, "" when nothing was to do any more. Raises StorageError."""
@@ -136,6 +160,7 @@ class _Repairer:
         """Fill the folder with what the result is to have; the columns of the row that this changes."""
         known, compression = row.metadata_["files"], self.settings.parquet_compression
         copied = [name for side in need.target if side in need.whole for name in FILES[side]]
+        copied += [modes.LINES] if modes.LINES in known and not need.lines_lost else []
         files = {name: self._copied(staging, row, name, known[name]) for name in copied}
         about: dict[str, Any] = {}
         made = [side for side in need.target if side not in need.whole]
@@ -149,6 +174,8 @@ class _Repairer:
             about = written.metadata(compression) if PARQUET in made else {}
         gone = {"missing", *(() if PARQUET in need.target else result_files.FORMAT)} - {*result_files.SCHEMA}
         kept = {name: value for name, value in row.metadata_.items() if name not in gone}
+        if need.lines_lost:
+            kept = strategy_lines.without(kept, strategy_lines.LOST)
         return {
             "metadata_": {**kept, **about, "files": files},
             "stores": modes.named(need.target),

@@ -20,7 +20,7 @@ from storage_core.schemas import KNOWN_VERSIONS, SCHEMA_VERSION, SCHEMAS
 SCHEMA = {"schema_version": SCHEMA_VERSION}
 FORMAT = {**SCHEMA, "compression": parquet.COMPRESSION, "formula_version": FORMULA_VERSION}
 """What the metadata of a row says about the files."""
-_VERSION_KEY, _LEFT_OUT_KEY = "coin_hts.schema_version", "coin_hts.left_out"
+VERSION_KEY, _LEFT_OUT_KEY = "coin_hts.schema_version", "coin_hts.left_out"
 
 
 def format_of(compression: str) -> dict[str, str]:
@@ -50,7 +50,7 @@ def write_table(
     Columns that follow from others and `constants` (of `derive.constants_of`) are left out. Raises DiskProblem.
     """
     kept, omitted = derive.leave_out(name, table, constants)
-    notes = {_VERSION_KEY: SCHEMA_VERSION, _LEFT_OUT_KEY: json.dumps(omitted)}
+    notes = {VERSION_KEY: SCHEMA_VERSION, _LEFT_OUT_KEY: json.dumps(omitted)}
     path = folder / modes.file_name(name)
     with disk_problems(path):
         parquet.write_table(kept, path, notes=notes, compression=compression)
@@ -80,7 +80,8 @@ def read(path: Path, *, columns: Sequence[str] | None = None, symbol: str | None
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+    texts = [field.name for field in SCHEMAS[path.stem] if pa.types.is_string(field.type)]
+    with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=texts) as file:
         notes = _notes(file)
         stored = derive.stored_columns(path.stem, schema.names, notes)
         if missing := set(stored) - set(file.schema_arrow.names):
@@ -95,12 +96,17 @@ def left_out(path: Path) -> derive.Notes:
 
 
 def _notes(file: pq.ParquetFile) -> derive.Notes:
+    known: derive.Notes = json.loads(notes_of(file).get(_LEFT_OUT_KEY, "{}"))
+    return known
+
+
+def notes_of(file: pq.ParquetFile) -> dict[str, str]:
+    """What stands in the footer of a file of a result. Raises UnknownSchema."""
     notes = {key.decode(): value.decode() for key, value in (file.schema_arrow.metadata or {}).items()}
-    version = notes.get(_VERSION_KEY, "")
+    version = notes.get(VERSION_KEY, "")
     if version not in KNOWN_VERSIONS:
         raise UnknownSchema(version, KNOWN_VERSIONS)
-    known: derive.Notes = json.loads(notes.get(_LEFT_OUT_KEY, "{}"))
-    return known
+    return notes
 
 
 def verify(folder: Path, files: Mapping[str, Mapping[str, Any]], *, deep: bool = True) -> None:

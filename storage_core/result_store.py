@@ -1,6 +1,7 @@
 """Results: their files and a manifest in one folder, and the row that points to it.
 
-The files are three of Parquet, or two of JSON, or all five (JSON first), as the storage mode asks (`modes`).
+The files are three of Parquet, or two of JSON, or all five (JSON first), as the storage mode asks (`modes`); after them
+come the lines of a person's own strategy (`strategy_lines`).
 
 How a save goes, and what a crash leaves (each case has its test):
 
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine
 
-from storage_core import backtests, manifest, modes, result_folders
+from storage_core import backtests, manifest, modes, result_folders, strategy_lines
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import ClaimLost
 from storage_core.events import add_event
@@ -57,14 +58,15 @@ STEPS = steps(modes.PARQUET_ONLY)
 
 @dataclass(frozen=True, slots=True)
 class ResultTables:
-    """The tables of a result, each of its schema in `schemas`."""
+    """The tables of a result, each of its schema in `schemas`; `strategy_lines` where its strategy draws some."""
 
     symbol_summary: pa.Table
     symbol_signals: pa.Table
     performance_curve: pa.Table
+    strategy_lines: pa.Table | None = None
 
     def by_name(self) -> dict[str, pa.Table]:
-        """The tables by name."""
+        """The tables by name; those that every result has."""
         return {name: getattr(self, name) for name in TABLES}
 
 
@@ -86,6 +88,7 @@ def save(
     from storage_core import result_files, result_sides
 
     result_files.check_tables(tables.by_name())
+    strategy_lines.check(tables.strategy_lines, metadata)
     manifest.check_columns(metrics, metadata)  # says what is wrong before anything is written
     with session_scope(engine) as session:
         if backtests.heartbeat(session, claim) == "lost":
@@ -99,6 +102,9 @@ def save(
         written = result_sides.write(
             staging, row, tables.by_name(), sides=sides, compression=compression, at=utc_now(), on_step=on_step
         )
+        if tables.strategy_lines is not None:
+            lines = tables.strategy_lines
+            metadata = strategy_lines.add(staging, lines, metadata, written.files, compression=compression)
         columns = manifest.result_columns(metrics, {**metadata, **written.metadata(compression)}, written.files)
         columns |= backtests.completion(utc_now())
         folder = move_in(root, staging, row, columns, on_step)
@@ -109,6 +115,9 @@ def save(
             backtests.finish(session, claim, columns)
             if written.missing:
                 add_event(session, claim.task_id, SIDE_MISSING, attempt=claim.attempt, detail=written.missing)
+            if problem := strategy_lines.problem(metadata):
+                detail = {"message": problem}
+                add_event(session, claim.task_id, "lines_missing", attempt=claim.attempt, detail=detail)
             on_step("written")
     except ClaimLost:
         if not _adopted(engine, root, folder):
@@ -135,6 +144,16 @@ def read_table(
     if name not in TABLES:
         raise ValueError(f"the table is {name!r}; allowed: {', '.join(TABLES)}")
     return result_sides.read(result_root(settings), backtest, name, columns=columns, symbol=symbol)
+
+
+def read_lines(settings: Settings, backtest: Backtest, *, symbol: str | None = None) -> pa.Table | None:
+    """The lines that its strategy drew: symbol, timestamp, `line_1`, `line_2`, ...; None when it has none.
+
+    Raises ResultMissing, ResultDamaged and UnknownSchema.
+    """
+    if not strategy_lines.drawn(backtest.metadata_):
+        return None
+    return strategy_lines.read(result_root(settings), backtest, symbol=symbol)
 
 
 def result_folder(settings: Settings, backtest: Backtest) -> Path:

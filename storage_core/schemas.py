@@ -64,6 +64,16 @@ PERFORMANCE_CURVE = pa.schema(
     ]
 )
 
+LINE_COLUMNS = ("symbol", "timestamp")
+"""Of `strategy_lines`: one row a bar, and beside these `line_1`, `line_2`, ...: float64, null where there is none."""
+
+
+def lines_schema(count: int) -> pa.Schema:
+    """The schema of so many lines."""
+    numbered = [(f"line_{number}", pa.float64()) for number in range(1, count + 1)]
+    return pa.schema([("symbol", pa.string()), ("timestamp", _TIME), *numbered])
+
+
 SCHEMAS: dict[str, pa.Schema] = {
     "symbol_summary": SYMBOL_SUMMARY,
     "symbol_signals": SYMBOL_SIGNALS,

@@ -109,7 +109,8 @@ def check(root: ResultRoot, row: Backtest, report: Report | None = None) -> Iter
     from storage_core.verify_contents import disagreements
 
     for name, problem in disagreements(row, counts):
-        file = modes.file_name("result" if row.stores == modes.JSON else name)
+        in_json = row.stores == modes.JSON and name != modes.LINES
+        file = modes.file_name("result" if in_json else name)
         yield Finding(row.task_id, root.called(folder, file), problem)
 
 
@@ -141,6 +142,8 @@ def _file_problems(
                 yield changed
             elif name in modes.FILES[modes.PARQUET]:
                 yield from _content_problems(path, row, facts, counts, report)
+            elif name == modes.LINES:
+                yield from _line_problems(path, row, facts, counts, report)
             elif name == "result" and row.stores == modes.JSON:
                 yield from _json_problems(path, row, facts, counts, report)
     except FileNotFoundError:
@@ -173,6 +176,25 @@ def _content_problems(
             yield f"it has {table.num_rows:,} rows, {facts['rows']:,} were stored"
         yield from verify_contents.problems(path.stem, table, row, notes=notes, facts=facts)
         counts[path.stem] = verify_contents.counts_of(path.stem, table)
+
+
+def _line_problems(
+    path: Path, row: Backtest, facts: Mapping[str, Any], counts: dict[str, Counts], report: Report
+) -> Iterator[str]:
+    from storage_core import strategy_lines, verify_contents
+
+    try:
+        table = strategy_lines.read_file(path, len(strategy_lines.drawn(row.metadata_)))
+    except ResultDamaged as error:
+        yield f"it cannot be read: {error.problem}"
+    except UnknownSchema as error:
+        yield f"{error}"
+    else:
+        report.rows += table.num_rows
+        if table.num_rows != facts["rows"]:
+            yield f"it has {table.num_rows:,} rows, {facts['rows']:,} were stored"
+        yield from verify_contents.problems(modes.LINES, table, row, notes={}, facts={})
+        counts[modes.LINES] = verify_contents.counts_of(modes.LINES, table)
 
 
 def _json_problems(

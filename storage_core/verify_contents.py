@@ -19,6 +19,7 @@ from storage_core import derive
 from storage_core.bar_store import TIMEFRAMES
 from storage_core.formulas import FORMULAS
 from storage_core.models import Backtest
+from storage_core.modes import LINES
 
 Counts = dict[str, int]
 """Of each symbol: trades in `symbol_signals`, trades that `symbol_summary` counts, bars in `performance_curve`."""
@@ -45,7 +46,7 @@ def problems(
         yield f"the rows of {twice} do not lie together"
     legacy = row.source == "legacy"
     if "timestamp" in table.column_names:
-        yield from _time_problems(table, runs, strictly=name == "performance_curve" and not legacy)
+        yield from _time_problems(table, runs, strictly=name in ("performance_curve", LINES) and not legacy)
     constants = derive.constants_of(row.spec, TIMEFRAMES.get(row.timeframe, 0))
     yield from _note_problems(notes, facts, constants)
     if not legacy:
@@ -66,6 +67,9 @@ def disagreements(row: Backtest, counts: Mapping[str, Counts]) -> Iterator[tuple
     signals = counts.get("symbol_signals")
     if signals is not None and row.record_count != sum(signals.values()):
         yield "symbol_signals", f"it has {sum(signals.values()):,} trades, the row says {row.record_count}"
+    lines, curve = counts.get(LINES), counts.get("performance_curve")
+    if lines is not None and curve is not None and lines != curve:
+        yield LINES, f"it has {sum(lines.values()):,} bars, performance_curve has {sum(curve.values()):,}"
     summary = counts.get("symbol_summary")
     if summary is None or row.source == "legacy":
         return

@@ -16,6 +16,7 @@ from storage_core.bar_store import BarStore
 from storage_core.errors import NoBars
 from storage_core.models import Backtest
 from storage_core.settings import Settings
+from storage_core.strategy_lines import drawn
 from webapp import curves, sampling
 from webapp.chart_cache import kept
 from webapp.charts import Window, bars_of, compact_json, digest, extent_of, micros, version, visible
@@ -67,6 +68,8 @@ def candles_json(source: CandleSource, window: Window, catalog: Catalog) -> str:
 
 def _lines(source: CandleSource, at: Numbers, catalog: Catalog) -> list[dict[str, Any]]:
     """The strategy's lines at the last bar of each candle."""
+    if named := drawn(source.backtest.metadata_):
+        return _own_lines(source, named, at)
     strategy = catalog.get(source.backtest.strategy)
     params = source.backtest.params
     if strategy is None or any(param.name not in params for param in strategy.params):
@@ -74,6 +77,26 @@ def _lines(source: CandleSource, at: Numbers, catalog: Catalog) -> list[dict[str
     return [
         {"label": line.label, "pane": line.pane, "faint": line.faint, "v": _with_gaps(_line(source, line, at))}
         for line in strategy.lines(params)
+    ]
+
+
+def _own_lines(source: CandleSource, named: list[dict[str, Any]], at: Numbers) -> list[dict[str, Any]]:
+    """Lines that a person's own strategy drew when it ran; gaps at bars that were not there then."""
+
+    def load() -> tuple[Times, Columns]:
+        table = result_store.read_lines(source.settings, source.backtest, symbol=source.symbol)
+        assert table is not None  # noqa: S101  the row names lines
+        columns = {name: table[name].fill_null(np.nan).to_numpy() for name in table.column_names[2:]}
+        return curves.micros_of(table["timestamp"]), columns
+
+    key = digest([version(source.store, source.backtest), source.symbol, "own lines"])
+    times, columns = kept(source.settings.data_dir, key, load)
+    stamps = source.bars.timestamp[at]
+    rows = np.minimum(np.searchsorted(times, stamps), max(len(times) - 1, 0))
+    there = times[rows] == stamps if len(times) else np.zeros(len(stamps), dtype=bool)
+    return [
+        {**line, "own": True, "v": _with_gaps(np.where(there, column[rows] if len(times) else np.nan, np.nan))}
+        for line, column in zip(named, columns.values(), strict=True)
     ]
 
 

@@ -1,12 +1,13 @@
-"""`flask check-strategy NAME`: run a strategy over stored bars and see whether it looks into the future."""
+"""`flask check-strategy NAME`: run a strategy over stored bars and see whether it knows the future."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from engine.bars import Bars
-from engine.catalog import Catalog
-from engine.errors import EngineError
+from engine.catalog import Catalog, StrategySpec, get_strategy
+from engine.drawn_lines import check_drawn, draw_lines
+from engine.errors import EngineError, LinesError
 from engine.lookahead import check_lookahead
 from engine.simulation import simulate
 from engine.spec import BacktestSpec, parse_spec
@@ -47,7 +48,21 @@ def _check(name: str, settings: Settings, coverage: Coverage, strategies: Catalo
         _say(f"ok    {where}: signals identical with the future cut off at {report.prefixes} places")
     else:
         _say(f"FAIL  {where}: the signal of bar {report.first_bar} changes when later bars are cut off (lookahead)")
-    return report.ok
+    return _check_lines(get_strategy(name, strategies), run.bars, spec) and report.ok
+
+
+def _check_lines(strategy: StrategySpec, bars: Bars, spec: BacktestSpec) -> bool:
+    """Whether the lines that the strategy draws, if it draws any, can be drawn."""
+    if strategy.drawn is None:
+        return True
+    try:
+        lines = draw_lines(strategy, bars, spec.params)
+        check_drawn(strategy, bars, spec.params, lines)
+    except LinesError as error:
+        _say(f"FAIL  its lines would not be drawn: {error}")
+        return False
+    _say(f"ok    lines: {', '.join(line.label for line in lines) or 'none'}")
+    return True
 
 
 def _default_spec(name: str, coverage: Coverage, strategies: Catalog) -> BacktestSpec:

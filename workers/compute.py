@@ -4,14 +4,14 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Protocol
 
 from engine import ENGINE_VERSION
 from engine.bars import Bars, validate_bars
-from engine.catalog import Catalog
+from engine.catalog import Catalog, get_strategy
 from engine.lookahead import LookaheadReport, check_lookahead
 from engine.metric_table import iso, stored_metrics
 from engine.metrics import summarise
@@ -27,6 +27,7 @@ from storage_core.settings import Settings
 from workers import VERSION
 from workers.data_quality import Gaps, find_gaps
 from workers.result_tables import ambiguity, make_tables, sparkline
+from workers.strategy_lines import draw
 
 READ_SHARE, SIMULATE_SHARE = 0.1, 0.9
 
@@ -82,7 +83,13 @@ def compute(settings: Settings, raw_spec: Mapping[str, Any], follower: Follower,
         curve = combine(simulations)
         metrics = stored_metrics(summarise(simulations, curve, annual_days=spec.annual_days))
         tables = make_tables(simulations)
-    return Outcome(tables, metrics, _metadata(spec, bars, simulations, curve, lookahead, watch))
+    metadata = _metadata(spec, bars, simulations, curve, lookahead, watch)
+    if (strategy := get_strategy(spec.strategy, strategies)).drawn is not None:
+        follower.report(SIMULATE_SHARE, "drawing lines")
+        with watch.phase("lines"):
+            drawn, metadata["lines"] = draw(strategy, {symbol: run.bars for symbol, run in simulations.items()}, spec)
+            tables = replace(tables, strategy_lines=drawn)
+    return Outcome(tables, metrics, metadata)
 
 
 def read_bars(settings: Settings, spec: BacktestSpec) -> dict[str, Bars]:

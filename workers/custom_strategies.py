@@ -1,9 +1,9 @@
 """People's own strategies: Python files in STRATEGIES_DIR, and packages with an entry point in `coin_hts.strategies`.
 
 A strategy is a module with `signals(bars, params) -> Signals` and, each optional, `PARAMS` (a list of ParamSpecs),
-`LABEL`, `warmup(params)`, `memory(params)` and `check(params)`; its docstring is the help text. A file's name is the
-strategy's name. Files that begin with an underscore are no strategies; the others may import them. Only workers run
-this code; the web lists what they publish.
+`LABEL`, `warmup(params)`, `memory(params)`, `check(params)` and `lines(bars, params)`; its docstring is the help text.
+A file's name is the strategy's name. Files that begin with an underscore are no strategies; the others may import them.
+Only workers run this code; the web lists what they publish.
 """
 
 import hashlib
@@ -165,6 +165,7 @@ def _spec_of(name: str, module: ModuleType) -> StrategySpec:
         warmup=getattr(module, "warmup", lambda _: 0),
         check=getattr(module, "check", None),
         memory=getattr(module, "memory", None),
+        drawn=f"{module.__name__}:lines" if hasattr(module, "lines") else None,
     )
 
 

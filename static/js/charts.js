@@ -217,7 +217,7 @@
       const parts = [[say("O"), price(current.o[i])], [say("H"), price(current.h[i])], [say("L"), price(current.l[i])], [say("C"), price(current.c[i])], ["", signed(change)], [say("volume"), compact(current.v[i])]];
       lines.forEach((line, index) => {
         const value = current.lines[index].v[i];
-        if (value !== null) parts.push([say(line.label), line.pane === "below" ? plain(value) : price(value), line.colour.slice(2)]);
+        if (value !== null) parts.push([line.own ? line.label : say(line.label), line.pane === "below" ? plain(value) : price(value), line.colour.slice(2)]);
       });
       if (account && current.equity[i] !== null) parts.push([say("equity"), compact(current.equity[i]), "equity"], [say("drawdown"), `${current.drawdown[i].toFixed(2)}%`, "drawdown"]);
       if (current.hidden) parts.push([say("%(n)s fills:", { n: current.hidden.toLocaleString("en") }), say("zoom in to see them")]);

@@ -18,8 +18,10 @@ import pyarrow.parquet
 from flask import Response
 
 from storage_core import result_store
-from storage_core.export_formats import FORMS
+from storage_core.export_formats import FORMS, result_lines
+from storage_core.export_formats import safe as safe_cell
 from storage_core.models import Backtest
+from storage_core.modes import LINES
 from storage_core.result_store import TABLES
 from storage_core.settings import Settings
 from webapp.api.answers import Detail
@@ -65,6 +67,8 @@ def _stream(settings: Settings, backtest: Backtest, query: ExportQuery) -> Itera
         return _legacy(settings, backtest)
     one = query.format in ("csv", "parquet")
     tables = {table: result_store.read_table(settings, backtest, table) for table in ([query.table] if one else TABLES)}
+    if not one and (lines := result_lines(settings, backtest)) is not None:
+        tables[LINES] = lines
     makers = {"json": _json, "csv": _csv, "parquet": _parquet, "zip": _zip, "parquet-zip": _parquet_zip}
     return makers[query.format](Detail.of(backtest), tables)
 
@@ -141,7 +145,7 @@ def _csv_parts(table: Table) -> Iterator[bytes]:
         else column
         for column in table.columns
     ]
-    table = pa.table(safe, names=table.column_names)
+    table = pa.table(safe, names=[safe_cell(name) for name in table.column_names])
     for start in range(0, max(table.num_rows, 1), BATCH):
         sink = io.BytesIO()
         options = pyarrow.csv.WriteOptions(include_header=start == 0)

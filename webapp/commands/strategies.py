@@ -18,6 +18,7 @@ EXAMPLE = '''"""Buys after closes that rose a few times in a row, sells at the f
 
 import numpy as np
 
+from engine.lines import DrawnLine
 from engine.params import ParamSpec
 from engine.signals import long_only
 
@@ -28,6 +29,11 @@ def signals(bars, params):
     rose = np.diff(bars.close, prepend=np.inf) > 0
     enter = np.array([rose[max(0, i + 1 - params["times"]) : i + 1].all() for i in range(len(bars))])
     return long_only(enter & (np.arange(len(bars)) >= params["times"]), ~rose)
+
+
+def lines(bars, params):
+    before = np.concatenate([np.full(params["times"], np.nan), bars.close])[: len(bars)]
+    return [DrawnLine(f"Close {params['times']} bars before", before)]
 '''
 
 
@@ -60,7 +66,7 @@ def new_strategy(name: str) -> None:
 @click.command("check-strategy")
 @click.argument("name")
 def check_strategy(name: str) -> None:
-    """Run strategy NAME over the stored bars and see whether it looks into the future.
+    """Run strategy NAME over the stored bars and see whether it, or a line that it draws, looks into the future.
 
     Example: flask check-strategy sma_cross
     """

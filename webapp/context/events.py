@@ -32,6 +32,7 @@ EVENT_WORDS: Final[Mapping[str, str]] = {
     "deleted": _("Deleted"),
     "restored": _("Restored"),
     "verify_asked": _("Run again to verify"),
+    "lines_missing": _("Lines of the strategy not drawn"),
 }
 """What each kind of event is called; `storage_core.events.Kind` is the list of them."""
 BY_PEOPLE: Final = frozenset({"cancel_requested", "retried", "discarded", "deleted", "restored", "verify_asked"})

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from engine.metric_table import METRICS
+from storage_core import strategy_lines
 from storage_core.backtest_keeping import ACTIVE_SYMBOLS, active_symbols
 from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
@@ -27,6 +28,7 @@ from webapp.filters import (
     signed_percent,
 )
 from webapp.language import translated
+from webapp.phrases import sentence
 
 HEAT_STEPS: Final = (1.0, 3.0, 8.0)
 
@@ -128,6 +130,8 @@ def ctx_checks(backtest: Backtest) -> list[Check]:
     if unfilled := facts.get("unfilled_orders"):
         title = ngettext("%(n)s order could not fill", "%(n)s orders could not fill", unfilled, n=count(unfilled))
         checks.append({"mark": "warn", "title": title, "note": _("too small for the quantity step, or no cash left")})
+    if problem := strategy_lines.problem(facts):
+        checks.append({"mark": "warn", "title": _("Lines of the strategy not drawn"), "note": sentence(problem)})
     return [*checks, _reproducible(facts)]
 
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, abort, flash, make_response, render_templ
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
-from storage_core import backtests, processes
+from storage_core import backtests, processes, strategy_lines
 from storage_core.backtest_keeping import UNDO_FOR
 from storage_core.errors import NotCancellable, ResultDamaged, ResultMissing
 from storage_core.models import Backtest
@@ -24,7 +24,7 @@ from webapp.htmx import go_to, is_htmx, replacing, vary
 from webapp.localtime import to_chart
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
-from webapp.phrases import said
+from webapp.phrases import said, sentence
 
 blueprint = Blueprint("backtest", __name__, url_prefix="/backtests/<uuid:task_id>")
 
@@ -203,6 +203,7 @@ def _chart(backtest: Backtest) -> dict[str, Any]:
         "symbols": backtest.symbols,
         "at": request.args.get("at", type=int),
         "until": request.args.get("until", type=int),
+        "lines_problem": sentence(strategy_lines.problem(backtest.metadata_)),
         "last_trades": trades.read_trades(settings(), backtest, trades.Wanted(symbol=symbol), size=LAST_TRADES),
     }
 
