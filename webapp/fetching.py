@@ -24,7 +24,7 @@ def start_fetch(raw: Mapping[str, Any]) -> Job:
     check_wins(request.wins)
     session = db.session()
     job = jobs.create(session, kind=KIND, args=request.as_args(), owner_id=person().id)
-    audit("bars.fetch", f"{request.symbol} {request.timeframe}", exchange=request.exchange)
+    audit("bars.fetch_started", f"{request.symbol} {request.timeframe}", exchange=request.exchange)
     session.commit()
     from workers.queue import send_job  # with the queue's client, which a process that only reads never loads
 

@@ -19,7 +19,7 @@ def fill(engine: Engine, count: int) -> None:
             audit.record(
                 session,
                 actor="ada" if number % 2 else "tom",
-                action="backtest.deleted" if number % 3 else "account.login",
+                action="backtest.deleted" if number % 3 else "account.logged_in",
                 target=f"t{number}",
                 now=NOW + timedelta(seconds=number // 2),  # two at every instant
             )
@@ -48,8 +48,8 @@ def test_filters_narrow_and_combine(engine: Engine) -> None:
     fill(engine, 12)
     cases = [
         ({"actor": "ada"}, [11, 9, 7, 5, 3, 1]),
-        ({"action": "account.login"}, [9, 6, 3, 0]),
-        ({"actor": "ada", "action": "account.login"}, [9, 3]),
+        ({"action": "account.logged_in"}, [9, 6, 3, 0]),
+        ({"actor": "ada", "action": "account.logged_in"}, [9, 3]),
         ({"target": "t1"}, [11, 10, 1]),
         ({"target": "%"}, []),
         ({"since": NOW + timedelta(seconds=2), "until": NOW + timedelta(seconds=3)}, [5, 4]),
@@ -57,7 +57,7 @@ def test_filters_narrow_and_combine(engine: Engine) -> None:
     with session_scope(engine) as session:
         for filters, found in cases:
             assert targets(audit.list_entries(session, audit.AuditFilters(**filters))) == found, filters
-        assert audit.actions(session) == ["account.login", "backtest.deleted"]
+        assert audit.actions(session) == ["account.logged_in", "backtest.deleted"]
 
 
 def test_hostile_texts_are_stored_on_one_line_and_cut(engine: Engine) -> None:

@@ -29,7 +29,7 @@ def wait(engine: Engine, address: str, target: str, *, later: timedelta = timede
 
 def test_an_address_waits_after_ten_in_a_minute(engine: Engine) -> None:
     with session_scope(engine) as session:
-        audit.record(session, actor="x", action="account.login", address="10.0.0.1", now=NOW)
+        audit.record(session, actor="x", action="account.logged_in", address="10.0.0.1", now=NOW)
     for number in range(10):
         assert wait(engine, "10.0.0.1", "bob") is None, number
         refuse(engine, 1, address="10.0.0.1", target=f"name{number}")

@@ -39,7 +39,7 @@ def test_another_password_ends_all_other_sessions(app, users, engine):
     with session_scope(engine) as session:
         assert verify_password(session, "tom", PASSWORD) is None
         assert verify_password(session, "tom", NEW) is not None
-    assert actions(engine)[-1] == ("tom", "account.password", "tom")
+    assert actions(engine)[-1] == ("tom", "account.password_changed", "tom")
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_log_in_and_out_are_in_the_audit_log(app, users, engine):
     browser.post("/login", {"name": "my secret password", "password": "wrong"})
     found = actions(engine)
     assert found[:3] == [
-        ("tom", "account.login", "tom"),
-        ("tom", "account.logout", "tom"),
+        ("tom", "account.logged_in", "tom"),
+        ("tom", "account.logged_out", "tom"),
         ("tom", "account.login_failed", "tom"),
     ]
     assert found[3][1] == "account.login_failed"

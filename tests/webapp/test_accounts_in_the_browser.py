@@ -24,8 +24,8 @@ def test_the_theme_of_the_account_counts_until_the_button_is_pressed(page):
 
 def test_the_audit_log_is_filtered_in_place_and_the_back_button_returns(page):
     page.goto("/operations/audit")
-    page.get_by_label("Did what").select_option("account.login")
-    expect(page).to_have_url(f"{page.url.partition('?')[0]}?action=account.login")
+    page.get_by_label("Did what").select_option("account.logged_in")
+    expect(page).to_have_url(f"{page.url.partition('?')[0]}?action=account.logged_in")
     expect(page.locator("#audit-entries tbody tr")).to_have_count(1)
     page.get_by_label("To what").fill("nobody")
     page.keyboard.press("Enter")

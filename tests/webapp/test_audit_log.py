@@ -1,13 +1,18 @@
 """The page of the audit log."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from storage_core import audit
 from storage_core.db import session_scope
 from tests.webapp import results
+from webapp.context.audit import ACTIONS
+from webapp.pages.operations_backups import ASKED_FOR
 
+ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
@@ -18,7 +23,7 @@ def entries(engine):
             audit.record(
                 session,
                 actor="tom" if number % 2 else "ada",
-                action="account.login" if number % 3 else "token.created",
+                action="account.logged_in" if number % 3 else "token.created",
                 target=f"thing {number}",
                 detail={"scope": "read", "list": ["a", "b"]},
                 address="10.0.0.7",
@@ -29,6 +34,15 @@ def entries(engine):
 
 def rows(page) -> list[str]:
     return [" ".join("".join(row.itertext()).split()) for row in page.find("tbody")[0]]
+
+
+def test_whatever_is_written_into_the_log_has_words():
+    written = {f"backup.{verb}" for verb in ASKED_FOR.values()}
+    for folder in ("webapp", "workers"):
+        for file in (ROOT / folder).rglob("*.py"):
+            for call in re.findall(r"\baudit\((.*)|action=(.*)", file.read_text()):
+                written |= set(re.findall(r'"([a-z_]+\.[a-z_]+)"', "".join(call)))
+    assert written == set(ACTIONS)
 
 
 def test_it_is_read_page_by_page(admin, entries):
@@ -88,7 +102,7 @@ def test_a_deletion_leads_to_its_backtest(admin, engine, completed, users):
     page = admin.get("/operations/audit")
     found = rows(page)
     assert len(found) == 2
-    assert ["backtest.restored" in found[0], "backtest.deleted" in found[1]] == [True, True]
+    assert ["took a deletion back" in found[0], "deleted a backtest" in found[1]] == [True, True]
     assert page.find("a", href=f"/backtests/{task_id}")
 
 
@@ -97,5 +111,5 @@ def test_deleting_several_is_noted_for_each_and_only_for_ones_own(trader, admin,
     hers = completed().rpartition("/")[2]
     trader.post("/backtests/selected", {"do": "delete", "id": [*his, hers]})
     found = rows(admin.get("/operations/audit?action=backtest.deleted"))
-    assert sorted(row.split()[4] for row in found) == sorted(task_id[:8] for task_id in his)
+    assert sorted(row.split()[6] for row in found) == sorted(task_id[:8] for task_id in his)
     admin.get(f"/backtests/{hers}")

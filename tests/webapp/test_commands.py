@@ -64,7 +64,7 @@ def test_a_lost_password_is_replaced_by_a_link_of_the_command_line(app, visitor,
         assert "no active account" in runner.invoke(args=["reset-link", nobody]).output
     with session_scope(engine) as session:
         entry = session.scalars(select(AuditEntry)).one()
-        assert (entry.action, entry.target) == ("user.link", "tom")
+        assert (entry.action, entry.target) == ("user.link_made", "tom")
         assert entry.actor.startswith("console (")
 
 

@@ -90,7 +90,7 @@ def test_a_test_message_goes_the_way_of_every_alert(admin, engine, told):
         assert "asked for by ada" in test.message
         (message,) = owed(session, told[0])
         note_taken(session, told[0], [message])
-        entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "alerts.test")).one()
+        entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "alerts.tested")).one()
         assert "secret" not in str(entry.target)
     page = admin.get(f"{PAGE}/test/{test.id}", htmx=True)
     assert "has taken it" in page.text

@@ -102,7 +102,7 @@ def test_a_preview_then_the_deletion_then_taking_it_back(admin, engine, settings
     assert "2 backtests are back" in admin.get(PAGE).text
     with session_scope(engine) as session:
         actions = session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)).all()
-    assert [one for one in actions if one.startswith("results.")] == ["results.cleanup", "results.undelete"]
+    assert [one for one in actions if one.startswith("results.")] == ["results.cleaned_up", "results.restored"]
 
 
 def test_one_clean_up_at_a_time(admin, engine, old):

@@ -119,8 +119,8 @@ def test_everything_is_in_the_audit_log(admin, users, engine):
         found = [(entry.action, entry.target) for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id))]
     assert found == [
         ("user.created", "new"),
-        ("user.role", "tom"),
+        ("user.role_changed", "tom"),
         ("user.deactivated", "tom"),
         ("user.reactivated", "tom"),
-        ("user.link", "tom"),
+        ("user.link_made", "tom"),
     ]

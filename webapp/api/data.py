@@ -137,7 +137,7 @@ def _uploaded(query: UploadQuery) -> Response:
             )
         if not query.dry_run:
             bar_store().merge(query.symbol, query.timeframe, found.checked.bars, wins=query.wins)
-            audit("bars.upload", f"{query.symbol} {query.timeframe}", rows=found.checked.rows)
+            audit("bars.uploaded", f"{query.symbol} {query.timeframe}", rows=found.checked.rows)
             db.session.commit()
     finally:
         bar_upload_files.drop(settings(), kept.upload_id)

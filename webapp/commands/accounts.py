@@ -65,7 +65,7 @@ def reset_link(name: str) -> None:
     user = db.session.scalar(select(User).where(User.name == name.strip().lower(), User.active))
     if user is None or user.id == accounts.LOCAL_ID:
         raise click.ClickException(f"There is no active account named {name.strip().lower()}.")
-    audit("user.link", user.name)
+    audit("user.link_made", user.name)
     db.session.commit()
     click.echo(f"{_here()}/welcome?token={account_links.link_token(settings(), user)}")
 

@@ -83,7 +83,7 @@ def import_bars(file: Path, as_json: bool, **asked: Any) -> None:
         stored = not stops and not asked["dry_run"]
         if stored:
             bar_store().merge(reading.symbol, reading.timeframe, found.checked.bars, wins=asked["wins"])
-            audit("bars.upload", f"{reading.symbol} {reading.timeframe}", file=file.name, rows=found.checked.rows)
+            audit("bars.uploaded", f"{reading.symbol} {reading.timeframe}", file=file.name, rows=found.checked.rows)
             db.session.commit()
     facts = {
         "symbol": reading.symbol, "timeframe": reading.timeframe, "rows": found.checked.rows,
@@ -190,7 +190,7 @@ def delete(symbol: str, timeframe: str, yes: bool, as_json: bool) -> None:
         if not yes:
             click.confirm(f"Delete {found.rows:,} bars of {symbol} {timeframe}, used by {uses:,} results?", abort=True)
         bar_store().delete(symbol, timeframe)
-        audit("bars.delete", f"{symbol} {timeframe}")
+        audit("bars.deleted", f"{symbol} {timeframe}")
         db.session.commit()
     _say({"symbol": symbol, "timeframe": timeframe, "deleted": found.rows, "used_by_results": uses}, as_json)
 

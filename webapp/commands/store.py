@@ -125,7 +125,7 @@ def cleanup_results(filters: Filters, dry_run: bool, as_json: bool, **asked: Any
     with problems(), progress("Cleaning up") as step:
         report = clean_up(db.engine, settings(), rules, by=BY, dry_run=dry_run, on_item=items.append, on_progress=step)
     if not dry_run:
-        audit("results.cleanup", "", days=asked["days"], keep_top=asked["keep_top"])
+        audit("results.cleaned_up", "", days=asked["days"], keep_top=asked["keep_top"])
         db.session.commit()
     if as_json:
         say_json(report.as_dict())
@@ -157,7 +157,7 @@ def undelete_results(
     with problems():
         back, late = take_back(db.engine, choice, by=BY, dry_run=dry_run)
     if back and not dry_run:
-        audit("results.undelete", "", count=len(back))
+        audit("results.restored", "", count=len(back))
         db.session.commit()
     if as_json:
         ids = {"restored": [str(task_id) for task_id in back], "too_late": [str(task_id) for task_id in late]}

@@ -4,14 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 from uuid import UUID
+
+from flask_babel import lazy_gettext as _
 
 from storage_core.audit import AuditFilters
 from storage_core.models import AuditEntry
 from webapp.ranges import instants
 
 NAMES = ("actor", "action", "target", "from", "to")
+ACTIONS: Final[Mapping[str, Any]] = {
+    "account.logged_in": _("logged in"),
+    "account.login_failed": _("failed to log in"),
+    "account.logged_out": _("logged out"),
+    "account.link_used": _("used a one-time link"),
+    "account.set_up": _("made the first account"),
+    "account.password_changed": _("changed the password"),
+    "account.password_refused": _("typed a wrong password"),
+    "account.sessions_ended": _("ended other sessions"),
+    "user.created": _("made an account"),
+    "user.role_changed": _("changed a role"),
+    "user.deactivated": _("deactivated an account"),
+    "user.reactivated": _("reactivated an account"),
+    "user.link_made": _("made a one-time link"),
+    "token.created": _("made a token"),
+    "token.revoked": _("revoked a token"),
+    "backtest.shared": _("shared a backtest"),
+    "backtest.unshared": _("stopped sharing a backtest"),
+    "backtest.deleted": _("deleted a backtest"),
+    "backtest.restored": _("took a deletion back"),
+    "bars.uploaded": _("stored bars of a file"),
+    "bars.fetch_started": _("started to fetch bars"),
+    "bars.deleted": _("deleted bars"),
+    "results.cleaned_up": _("cleaned up results"),
+    "results.restored": _("took a cleanup back"),
+    "backup.started": _("started a backup"),
+    "backup.verify_started": _("started to verify a backup"),
+    "backup.rehearsal_started": _("started to rehearse a restore"),
+    "backup.cancelled": _("cancelled work on backups"),
+    "alerts.tested": _("sent a test message"),
+    "dead_letter.discarded": _("discarded a dead letter"),
+    "dead_letter.retried": _("retried a dead letter"),
+}
+"""What people read for each name in the log; all of them in the past, as each has happened."""
 
 
 class AuditLine(TypedDict):
@@ -20,6 +56,7 @@ class AuditLine(TypedDict):
     at: datetime
     actor: str
     action: str
+    words: str
     target: str
     task_id: UUID | None
     detail: str
@@ -42,12 +79,23 @@ def ctx_line(entry: AuditEntry) -> AuditLine:
         "at": entry.at,
         "actor": entry.actor,
         "action": entry.action,
+        "words": words_of(entry.action),
         "target": entry.target,
         "task_id": _task_id(entry),
         "detail": ", ".join(f"{key}: {_short(value)}" for key, value in entry.detail.items()),
         "address": entry.address,
         "request_id": entry.request_id,
     }
+
+
+def words_of(action: str) -> str:
+    """What people read for `action`: its name when an older version wrote another one."""
+    return str(ACTIONS.get(action, action))
+
+
+def ctx_actions(actions: Sequence[str]) -> list[tuple[str, str]]:
+    """These names with their words, in the order of the words."""
+    return sorted(((one, words_of(one)) for one in actions), key=lambda one: one[1])
 
 
 def ctx_form(args: Mapping[str, str], zone: str, *, bad_day: str) -> AuditForm:

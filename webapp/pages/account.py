@@ -49,7 +49,7 @@ def change_password() -> AnyResponse:
     except AccountError as error:
         db.session.rollback()
         return _show(errors=said(error), status=422)
-    audit("account.password", user.name)
+    audit("account.password_changed", user.name)
     db.session.commit()
     sessions.begin(user)
     flash(_("The password is changed. Everywhere else you are logged out."))

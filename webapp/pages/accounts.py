@@ -68,7 +68,7 @@ def login() -> AnyResponse:
         audit("account.login_failed", noted, actor=noted)
         db.session.commit()
         return make_response(_login_page(target, _("The name or the password is wrong.")), 422)
-    audit("account.login", user.name, actor=user.name)
+    audit("account.logged_in", user.name, actor=user.name)
     db.session.commit()
     return _enter(user, target)
 
@@ -76,7 +76,7 @@ def login() -> AnyResponse:
 @blueprint.post("/logout")
 def logout() -> AnyResponse:
     """Forget the session."""
-    audit("account.logout", current_user.name)
+    audit("account.logged_out", current_user.name)
     db.session.commit()
     sessions.end()
     return go_to(url_for("accounts.login"))
@@ -149,7 +149,7 @@ def _create_first() -> User:
         timezone=form.get("timezone", "").strip() or settings().timezone,
     )
     _keep_language(user)
-    audit("account.setup", user.name, actor=user.name)
+    audit("account.set_up", user.name, actor=user.name)
     db.session.commit()
     return user
 

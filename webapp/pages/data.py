@@ -117,7 +117,7 @@ def delete(symbol: str, timeframe: str) -> AnyResponse:
     if request.form.get("confirm", "").strip().upper() != symbol:
         return go_to(url_for("data.detail", symbol=symbol, timeframe=timeframe, error="confirm", _anchor="delete"))
     bar_store().delete(symbol, timeframe)
-    audit("bars.delete", f"{symbol} {timeframe}")
+    audit("bars.deleted", f"{symbol} {timeframe}")
     db.session.commit()
     flash(_("The bars of %(symbol)s %(timeframe)s are deleted.", symbol=symbol, timeframe=timeframe))
     return go_to(url_for("data.page"))

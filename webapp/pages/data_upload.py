@@ -79,7 +79,7 @@ def save(upload_id: UUID) -> AnyResponse:
     except BarConflicts:
         context["errors"]["wins"] = _("Say which side wins where bars differ.")
         return vary(make_response(render_template("data/upload.html", **context), 422))
-    audit("bars.upload", f"{reading.symbol} {reading.timeframe}", file=kept.name, rows=found.checked.rows)
+    audit("bars.uploaded", f"{reading.symbol} {reading.timeframe}", file=kept.name, rows=found.checked.rows)
     db.session.commit()
     bar_upload_files.drop(settings(), upload_id)
     flash(_("%(name)s is saved: %(added)s bars added.", name=kept.name, added=f"{found.plan.added:,}"))

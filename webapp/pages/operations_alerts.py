@@ -57,7 +57,7 @@ def send_test() -> str | Response:
     problem = Problem(f"This is a test of the alerts of coin-hts, asked for by {person().name}. Nothing is wrong.")
     _end_earlier_tests()
     alerts.raise_(session, key, kind="test", problem=problem)
-    audit("alerts.test", ", ".join(channel.name for channel in _channels()))
+    audit("alerts.tested", ", ".join(channel.name for channel in _channels()))
     session.commit()
     if not is_htmx():
         flash(_("A test message is on its way to every channel."))

@@ -7,7 +7,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from storage_core import audit
-from webapp.context.audit import ctx_form, ctx_line
+from webapp.context.audit import ctx_actions, ctx_form, ctx_line
 from webapp.extensions import db
 from webapp.htmx import is_htmx, vary
 from webapp.login import need_admin, person
@@ -38,7 +38,9 @@ def page() -> AnyResponse:
     }
     if is_htmx():
         response = make_response(render_template("operations/_audit_entries.html", **context))
-        response.headers["HX-Push-Url"] = url_for("operations_audit.page", **form["query"])  # without empty fields
+        place = {name: request.args[name] for name in ("after", "before") if name in request.args}
+        address = url_for("operations_audit.page", **form["query"], **place)  # without empty fields
+        response.headers["HX-Push-Url"] = address
         return vary(response)
-    actions = audit.actions(db.session())
+    actions = ctx_actions(audit.actions(db.session()))
     return vary(make_response(render_template("operations/audit.html", actions=actions, **context)))

@@ -29,8 +29,8 @@ from workers.errors import BrokerDown
 blueprint = Blueprint("operations_backups", __name__, url_prefix="/operations/backups")
 
 SHOWN_JOBS: Final = 6
-ASKED_FOR: Final = {BACKUP: "create", VERIFY: "verify", REHEARSE: "rehearse"}
-"""Kinds of jobs that people may ask for, with the word of the audit log."""
+ASKED_FOR: Final = {BACKUP: "started", VERIFY: "verify_started", REHEARSE: "rehearsal_started"}
+"""Kinds of jobs that people may ask for, with the verb of the audit log."""
 
 
 @blueprint.before_request
@@ -80,7 +80,7 @@ def cancel(job_id: UUID) -> AnyResponse:
         if jobs.get(db.session(), job_id).kind not in KINDS:
             raise JobNotFound(job_id)
         jobs.cancel(db.session(), job_id)
-        audit("backup.cancel", job_id)
+        audit("backup.cancelled", job_id)
         db.session.commit()
     except JobNotFound:
         abort(404)

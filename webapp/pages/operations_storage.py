@@ -81,7 +81,7 @@ def delete(job_id: UUID) -> AnyResponse:
     job = _ended(job_id, CLEAN_UP)
     if not job.args.get("dry_run"):
         abort(409, _("This has been done already."))
-    audit("results.cleanup", "", **{name: job.args[name] for name in ("days", "statuses", "keep_top")})
+    audit("results.cleaned_up", "", **{name: job.args[name] for name in ("days", "statuses", "keep_top")})
     return _begin(CLEAN_UP, {**job.args, "dry_run": False})
 
 
@@ -92,7 +92,7 @@ def undo(job_id: UUID) -> AnyResponse:
     task_ids = _ended(job_id, CLEAN_UP).outcome.get("task_ids") or []
     if not task_ids:
         abort(409, _("There is nothing to take back from here."))
-    audit("results.undelete", "", count=len(task_ids))
+    audit("results.restored", "", count=len(task_ids))
     return _begin(UNDELETE, {"task_ids": task_ids})
 
 

@@ -64,7 +64,7 @@ def set_role(user_id: int) -> AnyResponse:
         return _show(errors={"list": said(error)["role"]}, status=422)
     except LastAdmin as error:
         return _refused(error)
-    audit("user.role", user.name, role=user.role)
+    audit("user.role_changed", user.name, role=user.role)
     db.session.commit()
     flash(_("%(name)s is now %(role)s.", name=user.name, role=phrases.said(user.role)))
     return go_to(url_for("users.page"))
@@ -101,7 +101,7 @@ def make_link(user_id: int) -> Response:
         return _show(
             errors={"list": _("%(name)s is deactivated; reactivate the account first.", name=user.name)}, status=422
         )
-    audit("user.link", user.name)
+    audit("user.link_made", user.name)
     db.session.commit()
     return _show(link=_link(user))
 
