@@ -26,8 +26,8 @@ WORDS: Final = (
     "verify results", "reconcile results",
     "1 day", "7 days", "30 days", "90 days", "365 days",
     # what a run spends its time on
-    "starting", "reading bars", "simulating", "checking for lookahead", "computing metrics", "comparing", "saving",
-    "simulate", "lookahead", "metrics", "save",
+    "starting", "reading bars", "simulating", "checking for lookahead", "computing metrics", "drawing lines",
+    "comparing", "saving", "simulate", "lookahead", "metrics", "lines", "save",
     "looking", "deleting", "reading the database", "sending the database", "sending files",
     "sending the list of files", "checking that all is there", "restoring files", "verifying what was restored",
 )  # fmt: skip
@@ -71,6 +71,21 @@ PATTERNS: Final = (
     "the result file %(path)s is damaged: %(why)s",
     "backtest %(id)s cannot be deleted: it is pinned", "backtest %(id)s cannot be verified: it was not computed here",
     "backtest %(id)s cannot be verified: it is %(state)s", "backtest %(id)s was deleted too long ago to be restored",
+    # why the lines of a strategy are not drawn
+    "lines failed: %(why)s", "lines returned %(kind)s; allowed: a list of DrawnLines",
+    "lines returned %(n)s lines; allowed: at most %(most)s",
+    "line %(n)s was %(kind)s; allowed: DrawnLine(label, values)",
+    "the label of line %(n)s was %(was)s; allowed: 1 to %(most)s printable characters",
+    "the label of line %(n)s was %(was)s; allowed: any but %(names)s",
+    "two lines are called %(name)s; allowed: a label that no other line has",
+    "the pane of %(name)s was %(was)s; allowed: %(names)s", "faint of %(name)s was %(was)s; allowed: True or False",
+    "the values of %(name)s were %(kind)s; allowed: "
+    "a float64 array of %(n)s values, one a bar, nan where there is none",
+    "the line %(name)s changes at bar %(n)s when later bars are cut off (lookahead)",
+    "the labels change when later bars are cut off; allowed: labels made of the params only",
+    "the lines of %(symbol)s are others than those of %(other)s; allowed: the same labels and panes for every symbol",
+    "their file was missing or damaged, and nothing else has them; run the backtest again",
+    "they could not be stored: %(why)s", "lines of the strategy given up: %(why)s",
     # files that people send
     "choose a file first", "the file is empty", "the file is larger than %(size)s MB; send it in parts",
     "the file has no lines", "the file is not a table: its first line has no comma, semicolon or tab",
