@@ -26,12 +26,25 @@ Constants = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """One column: in words for people, what it needs, and the function."""
+    """One column: in words for people, what it needs, and the function.
+
+    `row_by_row`: each row follows from its own values, so that a large column can be computed in pieces.
+    """
 
     text: str
     needs: tuple[str, ...]
     constants: tuple[str, ...]
     compute: Callable[[Arrays, Constants], Column]
+    row_by_row: bool = True
+
+    def pieces(self, columns: Arrays, constants: Constants) -> Iterator[tuple[slice, Column]]:
+        """The column from the first row to the last, in pieces that need little memory beside it."""
+        own = {name: columns[name] for name in self.needs}
+        rows = len(own[self.needs[0]])
+        step = ROWS_AT_ONCE if self.row_by_row else max(rows, 1)
+        for start in range(0, max(rows, 1), step):
+            piece = slice(start, min(start + step, rows))
+            yield piece, self.compute({name: column[piece] for name, column in own.items()}, constants)
 
 
 def _row_of_symbol(columns: Arrays, _: Constants) -> Column:
@@ -104,7 +117,9 @@ def _drawdown(columns: Arrays, constants: Constants) -> Column:
     peaks = np.maximum(columns["equity"], constants["initial_cash"])
     for run in _runs(columns["symbol"]):
         peaks[run] = np.maximum.accumulate(peaks[run])
-    percent: Column = (1.0 - columns["equity"] / peaks) * 100.0
+    percent: Column = np.divide(columns["equity"], peaks, out=peaks)  # in place: large curves need little beside them
+    np.subtract(1.0, percent, out=percent)
+    percent *= 100.0
     return percent
 
 
@@ -124,7 +139,7 @@ def _runs(symbol: Column) -> Iterator[slice]:
         yield slice(start, stop)
 
 
-_ROW = Formula("number of the row among those of its symbol, from 0", ("symbol",), (), _row_of_symbol)
+_ROW = Formula("number of the row among those of its symbol, from 0", ("symbol",), (), _row_of_symbol, row_by_row=False)
 
 FORMULAS: dict[str, dict[str, Formula]] = {
     "symbol_summary": {},
@@ -135,6 +150,7 @@ FORMULAS: dict[str, dict[str, Formula]] = {
             ("symbol", "type", "entry_price", "exit_price"),
             ("initial_cash", "fee_rate", "all_in"),
             _all_in_quantity,
+            row_by_row=False,
         ),
         "fee_amount": Formula(
             "fee_rate * quantity * entry_price + fee_rate * quantity * exit_price (while open: the first)",
@@ -172,6 +188,7 @@ FORMULAS: dict[str, dict[str, Formula]] = {
             ("symbol", "equity"),
             ("initial_cash",),
             _drawdown,
+            row_by_row=False,
         ),
         "cumulative_pnl": Formula("equity - initial_cash", ("equity",), ("initial_cash",), _cumulative_pnl),
         "cumulative_pnl_pct": Formula(

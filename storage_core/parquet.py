@@ -29,7 +29,9 @@ def write_table(
 
     `notes` go in the footer, where `table.schema.metadata` of what is read has them again.
     """
-    strings = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    strings = [
+        field.name for field in table.schema if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)
+    ]
     encodings = {field.name: _encoding(field.type) for field in table.schema if field.name not in strings}
     with pq.ParquetWriter(
         path,
