@@ -5,16 +5,20 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-RECORDED = Path(__file__).parent / "data" / "exchanges"
+from tests.exchange_recordings import Recording, recording
+
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 Behaviour = Callable[["Handler"], bool]
 """Answers in its own way and says True, or leaves it to the usual one."""
+
+
+NOT_REPLAYED = {"content-length", "content-encoding", "transfer-encoding", "connection"}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -34,9 +38,9 @@ class Handler(BaseHTTPRequestHandler):
     def usual(self, server: "ExchangeServer") -> None:
         recorded = server.recorded.get(self.parts.path)
         if recorded is not None:
-            self.send(*recorded)
+            self.replay(recorded)
         elif self.parts.path == "/v1/candles/months":
-            self.send(200, [upbit(START, 0)])
+            self.send(200, [{**upbit(START, 0), "first_day_of_period": f"{START:%Y-%m-%d}"}])
         elif self.parts.path.startswith("/v1/candles/"):
             to = datetime.fromisoformat(self.query["to"])
             hours = [hour for hour in server.hours if START + timedelta(hours=hour) < to]
@@ -56,6 +60,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
+    def replay(self, recorded: Recording) -> None:
+        """The same status, headers and body; the length is that of the body, which may be a part of what was sent."""
+        self.send_response_only(recorded.status)
+        for name, value in recorded.headers.items():
+            if name.lower() not in NOT_REPLAYED:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(recorded.body)))
+        self.end_headers()
+        self.wfile.write(recorded.body)
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Quiet."""
 
@@ -71,16 +85,18 @@ class ExchangeServer(ThreadingHTTPServer):
         self.asked = threading.Event()
         self.requests: list[str] = []
         self.behaviours: list[Behaviour | None] = []
-        self.recorded: dict[str, tuple[int, object]] = {}
+        self.recorded: dict[str, Recording] = {}
         self.hours: list[int] = []
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def record(self, path: str, name: str, status: int = 200) -> None:
-        """Answer that path with a file of tests/data/exchanges."""
-        self.recorded[path] = (status, json.loads((RECORDED / name).read_text(encoding="utf-8")))
+    def record(self, path: str, name: str, **headers: str) -> None:
+        """Answer that path with a file of tests/data/exchanges, and with these headers beside the recorded ones."""
+        found = recording(name)
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.recorded[path] = replace(found, headers={**found.headers, **more})
 
 
 @contextmanager
@@ -118,6 +134,18 @@ def binance(hour: int) -> list[object]:
 def answer(status: int, body: object = b"", **headers: str) -> Behaviour:
     def behave(handler: Handler) -> bool:
         handler.send(status, body, **headers)
+        return True
+
+    return behave
+
+
+def replayed(name: str, **headers: str) -> Behaviour:
+    """A recorded answer, once, with these headers beside the recorded ones."""
+    found = recording(name)
+    more = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def behave(handler: Handler) -> bool:
+        handler.replay(replace(found, headers={**found.headers, **more}))
         return True
 
     return behave

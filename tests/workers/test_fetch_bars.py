@@ -141,8 +141,8 @@ def test_no_bars_is_no_error(runtime, server):
 
 
 def test_a_market_that_is_not_there_fails_at_once(runtime, server):
-    server.record("/api/v3/klines", "binance_bad_symbol.json", 400)
-    server.record("/api/v3/exchangeInfo", "binance_exchange_info.json")
+    server.record("/api/v3/klines", "binance_bad_symbol.http")
+    server.record("/api/v3/exchangeInfo", "binance_exchange_info.http")
     job_id = ask(runtime, symbol="USDT-BTX")
     run_next_job(runtime)
     failed = row(runtime, job_id)

@@ -4,13 +4,13 @@ https://developers.binance.com; 6,000 units of weight a minute and address, of w
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from storage_core.bar_store import SYMBOL, TIMEFRAMES
 from workers.exchanges import Page, Pause
-from workers.exchanges.candles import Row, instant_of, make_page, millis_of
+from workers.exchanges.candles import Row, instant_of, make_page, millis_of, slot_after
 from workers.exchanges.client import Answer, Client, Pace, shared_pace
 from workers.exchanges.errors import BadAnswer, ExchangeRefused, UnknownMarket
 
@@ -56,8 +56,7 @@ class Binance:
             },
         )
         seconds = TIMEFRAMES[timeframe]
-        last = max((instant_of(_millis(one)) for one in found), default=end)
-        after = last + timedelta(seconds=seconds)
+        after = slot_after(max((_millis(one) for one in found), default=millis_of(end)), seconds)
         more = len(found) >= PER_PAGE and after < min(end, now)
         return make_page(
             self.name, found, between=(start, end), seconds=seconds, now=now, go_on=after if more else None

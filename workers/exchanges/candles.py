@@ -52,6 +52,14 @@ def instant_of(millis: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=millis)
 
 
+def slot_after(millis: int, seconds: int) -> datetime:
+    """When the bar after the one that opened at `millis` may open.
+
+    Rounded down, as Binance has bars that opened late, after a halt, and the next one when it should.
+    """
+    return instant_of((millis // (1000 * seconds) + 1) * 1000 * seconds)
+
+
 def number(exchange: str, value: object) -> float:
     """A finite number from a JSON number, or from its text (Binance sends text). Raises BadAnswer."""
     try:

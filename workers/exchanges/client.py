@@ -142,7 +142,7 @@ class Client:
     def _answer(self, response: requests.Response, body: bytes) -> Answer:
         status = response.status_code
         if status in (429, 418):
-            raise _Patience(_seconds(response.headers.get("Retry-After"), 60.0 if status == 418 else 1.0))
+            raise _Patience(patience(response.headers.get("Retry-After"), 60.0 if status == 418 else 1.0))
         if status >= 500:
             raise ExchangeFailed(self.name, f"it answered {status}")
         if 300 <= status < 400:
@@ -168,7 +168,8 @@ class _Patience(ExchangeError):
         super().__init__("", "")
 
 
-def _seconds(header: str | None, otherwise: float) -> float:
+def patience(header: str | None, otherwise: float) -> float:
+    """Seconds that a header Retry-After asks for."""
     try:
         return min(max(float(header or otherwise), 0.0), 1e6)
     except ValueError:

@@ -39,8 +39,8 @@ class Upbit:
 
     def first(self, symbol: str, timeframe: str) -> datetime | None:
         """The month in which it began to trade: 200 months are one request."""
-        found = self._candles("months", symbol, {"count": PER_PAGE})
-        return min((_time(one) for one in found[0]), default=None)
+        found, _ = self._candles("months", symbol, {"count": PER_PAGE})
+        return min((_month(one) for one in found), default=None)
 
     def page(self, symbol: str, timeframe: str, *, start: datetime, end: datetime) -> Page:
         """The candles in the 200 places from `start` on."""
@@ -84,12 +84,21 @@ def _row(candle: object) -> Row:
 
 
 def _time(candle: object) -> datetime:
-    text = str(_field(candle, "candle_date_time_utc"))
+    return _instant(str(_field(candle, "candle_date_time_utc")))
+
+
+def _instant(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise BadAnswer("upbit", f"a candle has the time {text[:40]!r}") from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
+def _month(candle: object) -> datetime:
+    """When the month began: Upbit has dated candles of longer periods by a later day of theirs."""
+    first_day = str(_field(candle, "first_day_of_period"))
+    return min(_time(candle), _instant(first_day))
 
 
 def _field(candle: object, name: str) -> object:
