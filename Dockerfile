@@ -24,6 +24,8 @@ COPY migrations migrations
 COPY templates templates
 COPY static static
 COPY wsgi.py .
+# Nothing can be written here later, and without this every process would compile every module again.
+RUN python -m compileall -q .
 USER 10001
 VOLUME /data
 EXPOSE 8000
