@@ -25,6 +25,12 @@ def replacing(html: str, selector: str) -> Response:
     return response
 
 
+def after_the_queue_moved(response: Response) -> Response:
+    """Let the figures in the header ask anew at once, instead of telling of what has just ended."""
+    response.headers["HX-Trigger"] = "queue-moved"
+    return response
+
+
 def vary(response: Response) -> Response:
     """Keep caches from mixing up a page and its fragment, which share an address."""
     response.vary.add("HX-Request")

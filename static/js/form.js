@@ -49,7 +49,14 @@
     if (!answer.ok || mine !== latest) return;
     const errors = await answer.json();
     for (const id of touched) show(form, id, errors[id] || "");
+    if (!Object.keys(errors).length) form.querySelector(".notice-error")?.remove();
   };
+
+  // Going back from a backtest comes to its form as it was sent, instead of to an empty one.
+  document.addEventListener("htmx:beforeOnLoad", ({ detail: { elt, xhr } }) => {
+    const made = /^\/backtests\/([0-9a-f-]{36})$/.exec(xhr.getResponseHeader("HX-Redirect") || "");
+    if (made && elt.id === "new-backtest") history.replaceState(null, "", `/backtests/new?clone=${made[1]}`);
+  });
 
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-check]");

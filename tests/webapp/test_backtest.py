@@ -78,6 +78,17 @@ def test_cancel_a_queued_and_a_running_one(admin, engine, users):
     assert "Cancelled" in admin.get(f"/backtests/{running}").text
 
 
+def test_cancel_needs_no_other_page(admin, engine, users):
+    running = results.queue(engine, owner_id=users["ada"])
+    results.start(engine, running)
+    answer = admin.post(f"/backtests/{running}/cancel", htmx=True)
+    html = answer.get_data(as_text=True)
+    assert (answer.status_code, answer.headers["HX-Trigger"]) == (200, "queue-moved")
+    assert html.startswith('<div id="backtest">')
+    assert "Stopping" in html
+    assert f"/backtests/{running}/status" in html
+
+
 def test_cancel_comes_too_late(admin, completed):
     address = completed()
     answer = admin.post(f"{address}/cancel")

@@ -27,7 +27,7 @@ def test_a_finished_row_shows_its_figures(admin, completed):
     assert newest == "completed: sma_cross KRW-BTC · 1h KRW-BTC 1h 24, 96 ▴ +41.87% 1.58 14.6% 60 now"
     assert older == newest.replace("24, 96", "defaults")
     assert len(page.find("{http://www.w3.org/2000/svg}polyline")) == 2
-    assert not [element for element in page.elements if "hx-trigger" in element.attrib]
+    assert not [element for element in page.elements if "every" in element.get("hx-trigger", "")]
 
 
 def test_pages_go_back_and_forth_by_key(admin, engine, users):
@@ -74,6 +74,7 @@ def test_a_running_row_updates_alone_and_stops(admin, engine, settings, users):
         backtests.fail(session, claim, code="no_bars", message="no bars for KRW-DOGE 1m")
     answer = admin.client.get(f"/backtests/{task_id}/row", headers={"HX-Request": "true"})
     assert answer.headers["HX-Retarget"] == f"#backtest-{task_id}"
+    assert answer.headers["HX-Trigger"] == "queue-moved"
     ended = admin.get(f"/backtests/{task_id}/row", htmx=True)
     assert "failed: no bars for KRW-DOGE 1m" in ended.text
     assert ended.find("a", href=f"/backtests/new?clone={task_id}")
@@ -81,12 +82,14 @@ def test_a_running_row_updates_alone_and_stops(admin, engine, settings, users):
 
 
 def test_the_header_counts_and_stops_counting(admin, engine, users):
-    assert "hx-get" not in admin.get("/").by_id("queue-counts").attrib
+    assert admin.get("/").by_id("queue-counts").get("hx-trigger") == "queue-moved from:body"
+    assert "HX-Trigger" not in admin.client.get("/home/state").headers
     task_id = results.queue(engine, owner_id=users["ada"])
     results.start(engine, results.queue(engine, owner_id=users["ada"]))
     counts = admin.get("/").by_id("queue-counts")
     assert "1 running · 1 queued" in "".join(counts.itertext())
-    assert counts.get("hx-get") == "/backtests/queue"
+    assert (counts.get("hx-get"), counts.get("hx-trigger")) == ("/backtests/queue", "every 2s, queue-moved from:body")
+    assert admin.client.get("/home/state").headers["HX-Trigger"] == "queue-moved"
     assert "1 queued" in admin.get("/backtests/queue", htmx=True).text
     assert admin.post(f"/backtests/{task_id}/cancel").status_code == 303
     assert "0 queued" in admin.get("/backtests/queue").text

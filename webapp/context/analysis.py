@@ -142,7 +142,7 @@ def _excursions(trades: ClosedTrades, link: Link | None) -> Chart:
         x_ticks=plots.ticks(along, across, _short_pct),
         y_ticks=plots.ticks(up, upwards, _short_pct),
         x_label=_("MAE: how far it went against the trade"),
-        y_label=_("MFE"),
+        y_label=_("MFE: how far it went with the trade"),
     )
     drawn = _("each dot is a trade; green ended with a profit")
     if len(shown) < len(some):

@@ -20,7 +20,7 @@ from webapp.context.backtest import ctx_head, ctx_life
 from webapp.context.rows import ACTIVE
 from webapp.extensions import bar_store, db, settings
 from webapp.filters import zone_name
-from webapp.htmx import go_to, is_htmx, replacing, vary
+from webapp.htmx import after_the_queue_moved, go_to, is_htmx, replacing, vary
 from webapp.localtime import to_chart
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
@@ -97,7 +97,7 @@ def status(task_id: UUID) -> Response:
     backtest = visible_backtest(task_id)
     if backtest.status in ACTIVE:
         return make_response(render_template("backtest/_status.html", head=head_of(backtest), life=_life(backtest)))
-    return replacing(content_of(backtest, "overview"), "#backtest")
+    return after_the_queue_moved(replacing(content_of(backtest, "overview"), "#backtest"))
 
 
 @blueprint.post("/cancel")
@@ -107,11 +107,14 @@ def cancel(task_id: UUID) -> AnyResponse:
     if not person().may_stop(visible_backtest(task_id)):
         abort(403, _("Only its owner, or an admin, may stop this backtest."))
     try:
-        backtests.cancel(db.session(), task_id, by=person().name)
+        stopped = backtests.cancel(db.session(), task_id, by=person().name)
         db.session.commit()
     except NotCancellable as error:
         db.session.rollback()
         flash(_("It was already %(status)s when you asked to stop it.", status=said(error.status)))
+    else:
+        if is_htmx():
+            return after_the_queue_moved(make_response(content_of(stopped, "overview")))
     return go_to(url_for("backtest.page", task_id=task_id))
 
 

@@ -19,7 +19,7 @@ from webapp.catalog import catalogue
 from webapp.context.listing import Known, ctx_columns, ctx_filters, ctx_heads, ctx_order
 from webapp.context.rows import ACTIVE, Row, ctx_row
 from webapp.extensions import bar_store, db
-from webapp.htmx import is_htmx, replacing, vary
+from webapp.htmx import after_the_queue_moved, is_htmx, replacing, vary
 from webapp.list_query import PAGE_SIZES, Asked, Viewer, read
 from webapp.login import person
 from webapp.lookup import visible_backtest
@@ -52,7 +52,8 @@ def row(task_id: UUID) -> Response:
     more = {"pick": "plain" not in request.args, "columns": asked.column_query()}
     if backtest.status in ACTIVE:
         return make_response(render_template("backtests/_progress.html", row=context, **more))
-    return replacing(render_template("backtests/_row.html", row=context, **more), f"#backtest-{task_id}")
+    whole = render_template("backtests/_row.html", row=context, **more)
+    return after_the_queue_moved(replacing(whole, f"#backtest-{task_id}"))
 
 
 @blueprint.get("/queue")

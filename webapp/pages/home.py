@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, Response, current_app, make_response, render_template
 
 from storage_core import backtest_list, backtests, jobs, processes, stats
 from storage_core.backtest_filters import Filters
@@ -16,6 +16,7 @@ from webapp.context.home import State, ctx_backup, ctx_bars, ctx_state
 from webapp.context.listing import ctx_plain_heads
 from webapp.context.rows import ACTIVE
 from webapp.extensions import bar_store, db
+from webapp.htmx import after_the_queue_moved
 from webapp.login import person
 from webapp.pages.backtests import ctx_rows
 
@@ -56,9 +57,11 @@ def page() -> str:
 
 
 @blueprint.get("/home/state")
-def state() -> str:
-    """Queue and workers, which ask again every few seconds."""
-    return render_template("home/_state.html", state=_state())
+def state() -> Response:
+    """Queue and workers, which ask again every few seconds; the header tells the same of the queue."""
+    state = _state()
+    response = make_response(render_template("home/_state.html", state=state))
+    return after_the_queue_moved(response) if state["running"] + state["queued"] else response
 
 
 @blueprint.get("/home/stored")
