@@ -229,7 +229,8 @@ def send(connection: Connection, calls: list[Call]) -> None:
     PostgreSQL has sent them when `execute` returns; SQLite makes each row when it is fetched.
     """
     raw: Any = connection.connection.driver_connection
-    for statement, parameters in calls:
+    together = any(statement.startswith("SAVEPOINT") for statement, _ in calls)
+    for statement, parameters in [("BEGIN", ()), *calls, ("COMMIT", ())] if together else calls:
         cursor = raw.cursor()
         cursor.execute(statement, parameters)
         if connection.dialect.name == "sqlite":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -65,6 +65,30 @@ class Filters:
             return [found]
         others = or_(Backtest.owner_id.is_(None), Backtest.owner_id != self.visible_to)
         return [[*found, Backtest.owner_id == self.visible_to], [*found, FOR_ALL, others]]
+
+    def bounds(self, column: str) -> tuple[Any, Any]:
+        """Between which values of this column (both inclusive, None: open) all rows lie that pass."""
+        words = {
+            "strategy": self.strategies,
+            "status": self.statuses,
+            "timeframe": self.timeframes,
+            "source": self.sources,
+        }
+        if wanted := words.get(column):
+            return min(wanted), max(wanted)
+        ranges: dict[str, tuple[Any, Any]] = {
+            "created_at": (self.submitted_from, self.submitted_to),
+            "start_date": (self.period_from, None),
+            "end_date": (None, self.period_to),
+            "owner_id": (self.owner_id, self.owner_id),
+        }
+        return ranges.get(column) or self.metrics.get(column, (None, None))
+
+    def strewn(self, *, newest: bool) -> bool:
+        """Whether the rows that pass may lie anywhere along an order: that by submit date (`newest`), or another."""
+        if self.symbols or self.tags or self.metrics:
+            return True
+        return not newest and replace(self, owner_id=None, visible_to=None) != Filters()
 
     def _conditions(self, dialect: str, order: str = "") -> list[ColumnElement[bool]]:
         if unknown := [status for status in self.statuses if status not in STATUSES]:

@@ -9,30 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from storage_core.backtest_cursor import Place, read_cursor, write_cursor
 from storage_core.backtest_filters import Filters
-from storage_core.backtest_orders import BEST, NEWEST, PLACE, SORTS, Stretch, stretches
+from storage_core.backtest_orders import BEST, NEWEST, SORTS, Step, Stretch, stretches
+from storage_core.backtest_walk import LISTED, Listed, walk
 from storage_core.models import Backtest
-from storage_core.models.backtest import METRIC_COLUMNS
 
 __all__ = ["BEST", "LARGEST_PAGE", "LISTED", "NEWEST", "SORTS", "Listed", "Page", "count_up_to", "list_page"]
 
 LARGEST_PAGE = 200
-
-LISTED: tuple[str, ...] = (
-    "task_id", "strategy", "symbols", "start_date", "end_date", "timeframe", "status", "file_size", "record_count",
-    "created_at", "params", "owner_id", "source", "shared", "note", "pinned", "tags", "attempt", "excused",
-    "progress", "phase", "queued_at", "started_at", "finished_at", "error_code", "error_message",
-    "cancel_requested_at", "sparkline", "lookahead_ok", "deleted_at", *METRIC_COLUMNS,
-)  # fmt: skip
-"""What a row of the list knows of its backtest; the rest is for `backtests.get`."""
-Listed: TypeAlias = Row[Any]
-"""A row of the list: the attributes LISTED of a `Backtest`, to read only. A third of the cost of a `Backtest`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +50,14 @@ def list_page(
     (also for a cursor of another order) and BadFilter.
     """
     size = min(max(size, 1), LARGEST_PAGE)
-    order = stretches(sort, session.get_bind().dialect.name)
+    filters = filters or Filters()
+    order = stretches(sort, session.get_bind().dialect.name, filters)
     cursor = after if before is None else before
     kinds = [(stretch.kind, stretch.newest_first is not None) for stretch in order]
     start = None if cursor is None else read_cursor(cursor, sort, kinds)
     parts = _parts(session, owner_id, filters, order=sort.removeprefix("-"))
-    found = _fetch(session, parts, order, start, back=before is not None, count=size + 1)
+    walks = _Walks(session, parts, strewn=filters.strewn(newest=sort in ("created_at", NEWEST)))
+    found = walks.fetch(order, start, back=before is not None, count=size + 1)
     if not found and cursor is not None:
         if before is None:
             return Page([], newer=after, older=None)
@@ -87,42 +79,50 @@ def count_up_to(
     """How many backtests pass `filters`, counted no further than `limit` + 1 (which stands for "more than")."""
     counted = 0
     for part in _parts(session, owner_id, filters):
-        some = part.with_only_columns(Backtest.task_id).limit(limit + 1 - counted).subquery()
+        some = select(Backtest.task_id).where(*part).limit(limit + 1 - counted).subquery()
         counted += session.scalar(select(func.count()).select_from(some)) or 0
     return counted
 
 
+Conditions: TypeAlias = list[ColumnElement[bool]]
 _Found: TypeAlias = tuple[int, Listed]
 
 
-def _parts(session: Session, owner_id: int | None, filters: Filters | None, *, order: str = "") -> list[Select[Any]]:
-    """The list in parts that have no row in common, in any order."""
+def _parts(
+    session: Session, owner_id: int | None, filters: Filters | None, *, order: str = ""
+) -> list[list[ColumnElement[bool]]]:
     filters = filters or Filters()
     if owner_id is not None:
         filters = replace(filters, visible_to=owner_id)
-    columns = select(*(getattr(Backtest, name) for name in LISTED))
-    return [columns.where(*part) for part in filters.parts(session.get_bind().dialect.name, order=order)]
+    return filters.parts(session.get_bind().dialect.name, order=order)
 
 
-def _fetch(
-    session: Session, parts: list[Select[Any]], stretches: list[Stretch], start: Place | None, *, back: bool, count: int
-) -> list[_Found]:
-    """The next `count` rows beyond `start`, going on into the next stretch where one ends."""
-    order = list(enumerate(stretches))
-    if start is not None:
-        order = order[: start.stretch + 1] if back else order[start.stretch :]
-    found: list[_Found] = []
-    for index, stretch in reversed(order) if back else order:
-        here = start if start is not None and start.stretch == index else None
-        keyed = [part.add_columns(stretch.key.label(PLACE)) for part in parts]
-        for step in stretch.steps(here, back=back):
-            left = count - len(found)
-            walks = [session.execute(step.walk(part).limit(left)).all() for part in keyed]
-            rows = step.sort([row for walk in walks for row in walk]) if len(walks) > 1 else walks[0]
-            found += [(index, row) for row in rows[:left]]
-            if len(found) == count:
-                return found
-    return found
+@dataclass(frozen=True, slots=True)
+class _Walks:
+    """The parts of the list, walked side by side; `strewn` as `walk` has it."""
+
+    session: Session
+    parts: list[Conditions]
+    strewn: bool
+
+    def fetch(self, stretches: list[Stretch], start: Place | None, *, back: bool, count: int) -> list[_Found]:
+        """The next `count` rows beyond `start`, going on into the next stretch where one ends."""
+        order = list(enumerate(stretches))
+        if start is not None:
+            order = order[: start.stretch + 1] if back else order[start.stretch :]
+        found: list[_Found] = []
+        for index, stretch in reversed(order) if back else order:
+            here = start if start is not None and start.stretch == index else None
+            for step in stretch.steps(here, back=back):
+                rows = self._step(step, count - len(found))
+                found += [(index, row) for row in rows]
+                if len(found) == count:
+                    return found
+        return found
+
+    def _step(self, step: Step, count: int) -> Sequence[Listed]:
+        walks = [walk(self.session, part, step, count=count, strewn=self.strewn) for part in self.parts]
+        return step.merge([row for rows in walks for row in rows])[:count] if len(walks) > 1 else walks[0]
 
 
 def _place(found: _Found, stretches: list[Stretch]) -> Place:

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Row, Select, Text, UnaryExpression, litera
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage_core.backtest_cursor import COUNT, DATE, INSTANT, NUMBER, TEXT, Place
-from storage_core.backtest_filters import COMPLETED, HAS_NO_NOTE, HAS_NOTE, metric_column
+from storage_core.backtest_filters import COMPLETED, HAS_NO_NOTE, HAS_NOTE, Filters, metric_column
 from storage_core.errors import BadFilter
 from storage_core.models import Backtest
 from storage_core.models.backtest import COLLATIONS, METRIC_COLUMNS, NOTE_START, SYMBOLS_START
@@ -46,16 +46,20 @@ PLACE = "place"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Rows that one statement walks: those with `where`, along `order` (attribute of a row, expression, descending)."""
+    """Rows that are walked at a time: those with `where`, along `order` (attribute of a row, expression, descending).
 
+    `key` is what the order goes by as a whole.
+    """
+
+    key: Key
     where: tuple[ColumnElement[bool], ...]
     order: tuple[tuple[str, Key, bool], ...]
 
-    def walk(self, query: Select[Any]) -> Select[Any]:
-        """Those of the rows of `query`, in order."""
-        return query.where(*self.where).order_by(*(_ordered(key, down) for _, key, down in self.order))
+    def sorted(self, query: Select[Any]) -> Select[Any]:
+        """The rows of `query` in order."""
+        return query.order_by(*(_ordered(key, down) for _, key, down in self.order))
 
-    def sort(self, rows: list[Row[Any]]) -> list[Row[Any]]:
+    def merge(self, rows: list[Row[Any]]) -> list[Row[Any]]:
         """Rows of several queries in the same order."""
         for name, _, down in reversed(self.order):
             rows = sorted(rows, key=lambda row, name=name: getattr(row, name), reverse=down)  # type: ignore[misc]
@@ -78,17 +82,20 @@ class Stretch:
         by_key = (PLACE, self.key, down)
         if self.newest_first is None:
             beyond = () if start is None else (_beyond(self.key, start.value, start, down=down),)
-            yield Step((*self.where, *beyond), (by_key, ("task_id", _ID, down)))
+            yield self._step(beyond, (by_key, ("task_id", _ID, down)))
             return
         newest_first = self.newest_first != back
         ties = (("created_at", _AT, newest_first), ("task_id", _ID, newest_first))
         if start is None:
-            yield Step(self.where, (by_key, *ties))
+            yield self._step((), (by_key, *ties))
             return
         rest = _beyond(_AT, start.created_at, start, down=newest_first)
-        yield Step((*self.where, self.key == start.value, rest), ties)
+        yield self._step((self.key == start.value, rest), ties)
         others = self.key < start.value if down else self.key > start.value
-        yield Step((*self.where, others), (by_key, *ties))
+        yield self._step((others,), (by_key, *ties))
+
+    def _step(self, beyond: tuple[ColumnElement[bool], ...], order: tuple[tuple[str, Key, bool], ...]) -> Step:
+        return Step(self.key, (*self.where, *beyond), order)
 
     def place(self, index: int, row: Row[Any]) -> Place:
         """The place of a row that was found in this stretch, the order's `index`th."""
@@ -96,32 +103,38 @@ class Stretch:
         return Place(index, self.kind, getattr(row, PLACE), row.task_id, at)
 
 
-def stretches(sort: str, dialect: str) -> list[Stretch]:
-    """The stretches of the order `sort` in the database of this `dialect`. Raises BadFilter."""
+def stretches(sort: str, dialect: str, filters: Filters) -> list[Stretch]:
+    """The stretches of the order `sort` in the database of this `dialect`, cut to where rows can pass `filters`.
+
+    Raises BadFilter.
+    """
     if sort not in SORTS:
         raise BadFilter("sort", sort, ", ".join(SORTS))
     name, descending = sort.removeprefix("-"), sort.startswith("-")
+    bounds = filters.bounds(name)
     if name == "created_at":
-        return [Stretch(key=_AT, kind=INSTANT, descending=descending)]
+        return [Stretch(key=_AT, kind=INSTANT, descending=descending, where=_between(_AT, *bounds))]
     if name in METRIC_COLUMNS:
         metric, kind = metric_column(name), COUNT if name == "trade_count" else NUMBER
-        having = Stretch(key=metric, kind=kind, descending=descending, where=(COMPLETED, metric.is_not(None)))
-        return [having, _newest(metric.is_(None))]
+        where = (COMPLETED, metric.is_not(None), *_between(metric, *bounds))
+        return [Stretch(key=metric, kind=kind, descending=descending, where=where), _newest(metric.is_(None))]
     newest_first = descending == (name in _DATES)
     if name in _DATES:
         day, kind = getattr(Backtest, name), DATE
         if dialect == "sqlite":  # where days are stored as text
             day, kind = type_coerce(day, Text()).collate(COLLATIONS[dialect]), TEXT
-        return [Stretch(key=day, kind=kind, descending=descending, newest_first=newest_first)]
+            bounds = tuple(bound and bound.isoformat() for bound in bounds)
+        where = _between(day, *bounds)
+        return [Stretch(key=day, kind=kind, descending=descending, newest_first=newest_first, where=where)]
     if name == "owner_id":
-        owner, owned = Backtest.owner_id, (Backtest.owner_id.is_not(None),)
+        owner = Backtest.owner_id
+        owned = (owner.is_not(None), *_between(owner, *bounds))
         by_owner = Stretch(key=owner, kind=COUNT, descending=descending, newest_first=newest_first, where=owned)
         return [by_owner, _newest(owner.is_(None))]
-    noted = (HAS_NOTE,) if name == "note" else ()
-    by_text = Stretch(
-        key=_text(name, dialect), kind=TEXT, descending=descending, newest_first=newest_first, where=noted
-    )
-    return [by_text, _newest(HAS_NO_NOTE)] if noted else [by_text]
+    key = _text(name, dialect)
+    where = (HAS_NOTE,) if name == "note" else _between(key, *bounds)
+    by_text = Stretch(key=key, kind=TEXT, descending=descending, newest_first=newest_first, where=where)
+    return [by_text, _newest(HAS_NO_NOTE)] if name == "note" else [by_text]
 
 
 _AT, _ID = Backtest.created_at, Backtest.task_id
@@ -136,6 +149,14 @@ def _text(name: str, dialect: str) -> ColumnElement[str]:
     text = literal_column(starts[name], Text()) if name in starts else getattr(Backtest, name)
     key: ColumnElement[str] = text.collate(COLLATIONS[dialect])
     return key
+
+
+def _between(key: Key, lowest: Any, highest: Any) -> tuple[ColumnElement[bool], ...]:
+    """Where in the order rows can pass: from a filter by the plain column its index would not see it."""
+    if lowest is not None and lowest == highest:
+        return (key == lowest,)  # the index goes on with the rest of the order
+    from_lowest = () if lowest is None else (key >= lowest,)
+    return from_lowest if highest is None else (*from_lowest, key <= highest)
 
 
 def _beyond(key: Key, value: object, start: Place, *, down: bool) -> ColumnElement[bool]:

@@ -53,6 +53,9 @@ HOT: list[tuple[str, dict[str, Any]]] = [
     ("fewest trades", {"sort": "trade_count"}),
     *((f"by {sort}", {"sort": sort}) for sort in SHARED_BY_MANY),
     ("latest period of a strategy", {"sort": "-start_date", "filters": Filters(strategies=["macd_cross"])}),
+    ("a strategy, by strategy", {"sort": "-strategy", "filters": Filters(strategies=["donchian_breakout"])}),
+    ("a state, by state", {"sort": "status", "filters": Filters(statuses=["failed"])}),
+    ("best of the good", {"sort": "sharpe", "filters": Filters(metrics={"sharpe": (2.5, None)})}),
     ("best of a strategy", {"sort": "-sharpe", "filters": Filters(strategies=["macd_cross"])}),
     ("return range, best first", {"sort": "-sharpe", "filters": Filters(metrics={"total_return_pct": (10.0, 20.0)})}),
     ("narrow return range", {"sort": "-sharpe", "filters": Filters(metrics={"total_return_pct": (10.0, 10.05)})}),
@@ -102,7 +105,7 @@ def plans(engine: Engine, ask: Any) -> list[dict[str, Any]]:
     found = []
     with engine.connect() as connection:
         for statement, parameters in asked:
-            if statement.startswith(("SELECT", "UPDATE")):
+            if statement.startswith(("SELECT", "UPDATE", "WITH")):
                 explained = connection.exec_driver_sql(
                     f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters
                 )
