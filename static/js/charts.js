@@ -156,7 +156,7 @@
     }));
 
   // Lines of the strategy, and what they belong to: among the candles, the volume, or in a pane of their own.
-  const LINE_COLOURS = ["--line-1", "--line-2", "--line-3"];
+  const LINE_COLOURS = [1, 2, 3, 4, 5, 6].map((number) => `--line-${number}`);
   const addLines = (chart, lines, panes) => {
     let bright = 0;
     return lines.map((line) => ({
