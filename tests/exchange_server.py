@@ -43,7 +43,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(200, [{**upbit(START, 0), "first_day_of_period": f"{START:%Y-%m-%d}"}])
         elif self.parts.path.startswith("/v1/candles/"):
             to = datetime.fromisoformat(self.query["to"])
-            hours = [hour for hour in server.hours if START + timedelta(hours=hour) < to]
+            step = 24 if self.parts.path.endswith("days") else 1
+            hours = [hour for hour in server.hours if START + timedelta(hours=hour) < to and hour % step == 0]
             self.send(200, [upbit(START + timedelta(hours=hour), hour) for hour in reversed(hours[-200:])])
         elif self.parts.path == "/api/v3/klines":
             low, high = int(self.query["startTime"]), int(self.query.get("endTime", 10**14))

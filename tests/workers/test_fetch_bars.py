@@ -8,11 +8,13 @@ import pytest
 
 from storage_core import jobs
 from storage_core.bar_store import BarStore, Coverage
-from storage_core.db import session_scope
+from storage_core.db import session_scope, utc_now
 from storage_core.errors import BadFilter
 from storage_core.fetch_request import KIND, FetchRequest, parse_fetch
 from tests.exchange_server import START, answer, exchange_server, price
+from tests.local_ccxt import point_to
 from tests.services import wait_for
+from tests.workers.dying_fetch import killed_fetch
 from workers import fetch_bars
 from workers.jobs import run_next_job
 from workers.queue import make_broker
@@ -95,6 +97,37 @@ def test_a_broken_fetch_goes_on_where_it_was(runtime, server, monkeypatch):
     assert row(runtime, job_id).status == "completed"
     assert f"startTime={int(kept.timestamp() * 1000)}" in server.requests[0]
     assert (len(stored(runtime)), row(runtime, job_id).outcome["added"]) == (2340, 2340)
+
+
+@pytest.mark.parametrize(
+    ("step", "begins", "added", "same"),
+    [("stored", START, 1340, 1000), ("kept", START + 1060 * HOUR, 2340, 0)],
+)
+def test_a_killed_fetch_goes_on_after_the_last_batch(runtime, server, broker_url, step, begins, added, same):
+    """Killed between storing a batch and noting it, the same bars come again; later, only what is missing does."""
+    job_id = ask(runtime)
+    killed_fetch(runtime.settings, broker_url, step)
+    assert (row(runtime, job_id).status, len(stored(runtime))) == ("running", 1000)
+    with session_scope(runtime.engine) as session:
+        assert jobs.requeue_lost(session, now=utc_now() + timedelta(minutes=1)) == [job_id]
+        jobs.get(session, job_id).not_before = NOW - timedelta(days=999)
+    server.requests.clear()
+    run_next_job(runtime)
+    ended = row(runtime, job_id)
+    pages = [request for request in server.requests if "limit=1000" in request]
+    assert f"startTime={int(begins.timestamp()) * 1000}&" in pages[0]
+    assert (ended.status, ended.outcome["added"], ended.outcome["same"]) == ("completed", added, same)
+    assert stored(runtime).open.tolist() == [price(hour) for hour in server.hours if hour < 2400]
+
+
+def test_other_exchanges_are_fetched_by_the_same_job(runtime, server, monkeypatch):
+    point_to(server.url, "upbit", monkeypatch)
+    server.record("/v1/market/all", "upbit_markets_2021.http")
+    job_id = ask(runtime, exchange="ccxt:upbit", symbol="KRW-DOGE")
+    run_next_job(runtime)
+    ended = row(runtime, job_id)
+    assert ended.status == "completed", ended.error_message
+    assert stored(runtime, "KRW-DOGE").open.tolist() == [price(hour) for hour in server.hours if hour < 2400]
 
 
 def test_a_cancelled_fetch_keeps_what_it_had_stored(runtime, server, monkeypatch):

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 import requests
 
 from storage_core.bar_store import SYMBOL, TIMEFRAMES
-from workers.exchanges import Page, Pause
+from workers.exchanges import Page, Pause, client
 from workers.exchanges.candles import instant_of, make_page, millis_of, slot_after
-from workers.exchanges.client import FIRST_PAUSE, LONGEST_PAUSE, LONGEST_WAIT, TRIES, patience
 from workers.exchanges.errors import (
     BadAnswer,
     ExchangeBusy,
@@ -77,10 +76,10 @@ class ByCcxt:
         found = self._asked(
             lambda: self._exchange.fetch_ohlcv(f"{base}/{quote}", timeframe, millis_of(start), self._per_page)
         )
-        if not isinstance(found, list) or not all(isinstance(one, list) and len(one) >= 6 for one in found):
+        if not isinstance(found, list) or not all(_is_candle(one) for one in found):
             raise BadAnswer(self.name, "its answer is not a list of candles")
         now, seconds = datetime.now(UTC), TIMEFRAMES[timeframe]
-        last = max((int(one[0]) for one in found if one[0] >= millis_of(start)), default=None)
+        last = max((one[0] for one in found if one[0] >= millis_of(start)), default=None)
         after = start + timedelta(seconds=self._per_page * seconds) if last is None else slot_after(last, seconds)
         go_on = after if after < min(end, now) else None
         return make_page(self.name, found, between=(start, end), seconds=seconds, now=now, go_on=go_on)
@@ -109,20 +108,20 @@ class ByCcxt:
 
     def _asked(self, ask: Callable[[], T]) -> T:
         """The answer, asked for again while what is wrong may pass. Raises ExchangeError."""
-        wait = FIRST_PAUSE
-        for attempt in range(1, TRIES + 1):
+        wait = client.FIRST_PAUSE
+        for attempt in range(1, client.TRIES + 1):
             self._pause(0)
             try:
                 return self._once(ask)
             except ExchangeBusy as busy:
-                if attempt == TRIES or busy.seconds > LONGEST_WAIT:
+                if attempt == client.TRIES or busy.seconds > client.LONGEST_WAIT:
                     raise
                 self._pause(busy.seconds)
             except ExchangeError as error:
-                if error.permanent or attempt == TRIES:
+                if error.permanent or attempt == client.TRIES:
                     raise
                 self._pause(wait)
-                wait = min(2 * wait, LONGEST_PAUSE)
+                wait = min(2 * wait, client.LONGEST_PAUSE)
         raise AssertionError("unreachable: the last attempt answers or raises")
 
     def _once(self, ask: Callable[[], T]) -> T:
@@ -130,7 +129,7 @@ class ByCcxt:
         try:
             return ask()
         except (self._ccxt.DDoSProtection, self._ccxt.RateLimitExceeded) as error:
-            raise ExchangeBusy(self.name, patience(self._retry_after, 60.0)) from error
+            raise ExchangeBusy(self.name, client.patience(self._retry_after, 60.0)) from error
         except self._ccxt.ExchangeNotAvailable as error:
             raise ExchangeFailed(self.name, str(error)[:200]) from error
         except self._ccxt.NetworkError as error:
@@ -141,6 +140,10 @@ class ByCcxt:
             raise ExchangeRefused(self.name, str(error)[:200]) from error
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise BadAnswer(self.name, f"ccxt cannot read its answer ({type(error).__name__})") from error
+
+
+def _is_candle(row: object) -> bool:
+    return isinstance(row, list) and len(row) >= 6 and isinstance(row[0], int)
 
 
 def _per_page(features: Mapping[str, Any] | None) -> int:
