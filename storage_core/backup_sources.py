@@ -19,7 +19,6 @@ from storage_core.backup_manifest import BARS, RESULTS, STRATEGIES, Content
 from storage_core.object_errors import ObjectNotFound
 from storage_core.object_keys import key_problem
 from storage_core.object_provider import StorageProvider
-from storage_core.object_settings import S3
 from storage_core.result_folders import TRASH
 from storage_core.settings import Settings
 
@@ -125,25 +124,20 @@ class BarObjects(Source):
 def folders(settings: Settings) -> dict[str, FolderSource]:
     """The groups that lie in folders of this machine, and say themselves what there is."""
     found = {STRATEGIES: FolderSource(settings.strategies_dir or settings.data_dir / STRATEGIES)}
-    return found if in_s3(settings) else {**found, BARS: FolderSource(settings.bars_dir)}
+    return found if settings.results_bucket is not None else {**found, BARS: FolderSource(settings.bars_dir)}
 
 
 def sources(settings: Settings, index: FileIndex, bars: Sequence[BarsInS3]) -> Mapping[str, Source]:
     """The source of each group as the settings say. Raises ObjectError when S3 cannot be listed."""
-    if not in_s3(settings):
+    if settings.results_bucket is None:
         return {**folders(settings), RESULTS: FolderSource(settings.results_dir)}
     from storage_core.object_store import provider_for
     from storage_core.result_folders import BACKTESTS
 
-    provider = provider_for(str(settings.results_uri), settings)
+    provider = provider_for(settings.results_bucket, settings)
     keys = {bars_path(symbol, timeframe): bars_key(symbol, timeframe, held.sha256) for symbol, timeframe, held in bars}
     results = ObjectSource(provider, RESULTS, BACKTESTS, index)
     return {**folders(settings), RESULTS: results, BARS: BarObjects(provider, keys)}
-
-
-def in_s3(settings: Settings) -> bool:
-    """Whether results, and bars beside them, are in S3."""
-    return settings.results_uri is not None and settings.results_uri.startswith(S3)
 
 
 def bars_path(symbol: str, timeframe: str) -> str:
@@ -167,7 +161,7 @@ def result_files(snapshot: Snapshot) -> Iterator[tuple[str, Content | None]]:
 
 def bar_files(settings: Settings, bars: Sequence[BarsInS3]) -> Iterator[tuple[str, Content | None]]:
     """The bars that the database names; none when they lie in a folder, which itself says what there is."""
-    if in_s3(settings):
+    if settings.results_bucket is not None:
         yield from ((f"{BARS}/{bars_path(symbol, timeframe)}", content) for symbol, timeframe, content in bars)
 
 

@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from storage_core.errors import DiskProblem
@@ -50,6 +51,12 @@ class FileCache:
     def drop(self, sha256: str, name: str) -> None:
         """Forget a file, e.g. one that the local disk has damaged."""
         (self.folder / sha256 / name).unlink(missing_ok=True)
+
+    def drop_unused(self, *, before: datetime) -> None:
+        """Forget what nobody has read since that instant."""
+        for path, status in self._files():
+            if status.st_mtime < before.timestamp():
+                _remove_unused(path)
 
     def size(self) -> int:
         """How many bytes the cache holds."""

@@ -14,7 +14,6 @@ from storage_core import processes
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import StorageError
 from storage_core.migrate import has_newest_schema
-from storage_core.object_settings import S3
 from storage_core.settings import Settings
 
 
@@ -48,17 +47,17 @@ def check_worker(engine: Engine, *, now: datetime | None = None) -> Check:
 
 def check_results(settings: Settings) -> Check:
     """A folder can be written to, a bucket can be listed. Nothing is left behind."""
-    uri = settings.results_uri or ""
+    bucket = settings.results_bucket
     try:
-        if uri.startswith(S3):
+        if bucket is not None:
             from storage_core.object_store import provider_for
 
-            next(iter(provider_for(uri, settings).list("backtests/", page_size=1)), None)
+            next(iter(provider_for(bucket, settings).list("backtests/", page_size=1)), None)
         else:
             with tempfile.TemporaryFile(dir=_there(settings.results_dir)):
                 pass
     except (OSError, StorageError):
-        return Check("results", False, "cannot be reached" if uri.startswith(S3) else "cannot be written")
+        return Check("results", False, "cannot be reached" if bucket is not None else "cannot be written")
     return Check("results", True)
 
 

@@ -16,7 +16,6 @@ from storage_core import manifest, modes, result_folders
 from storage_core.errors import ResultMissing
 from storage_core.files import disk_problems, fsync_dir
 from storage_core.models import Backtest
-from storage_core.object_settings import S3
 from storage_core.result_base import Files, ResultRoot, T
 from storage_core.result_folders import ResultFolder
 from storage_core.settings import Settings
@@ -93,11 +92,11 @@ class LocalResultRoot(ResultRoot):
 
 def result_root(settings: Settings) -> ResultRoot:
     """Where these settings keep results. Connections to S3 are made by the first use and used again by every later."""
-    if settings.results_uri is None or not settings.results_uri.startswith(S3):
+    if settings.results_bucket is None:
         return LocalResultRoot(settings.results_dir)
     from storage_core.object_cache import FileCache
     from storage_core.object_results import S3ResultRoot
     from storage_core.object_store import provider_for
 
     cache = FileCache(settings.data_dir / "cache" / "results", limit=settings.results_cache_mb * 1_000_000)
-    return S3ResultRoot(settings.results_dir, provider_for(settings.results_uri, settings), cache)
+    return S3ResultRoot(settings.results_dir, provider_for(settings.results_bucket, settings), cache)

@@ -96,10 +96,16 @@ class Settings:
         )
 
     @property
+    def results_bucket(self) -> str | None:
+        """s3://bucket[/prefix] where results, bars and files that people send lie in S3; None: in folders."""
+        return self.results_uri if self.results_uri is not None and self.results_uri.startswith(S3) else None
+
+    @property
     def results_dir(self) -> Path:
         """Folder of the stored results; with results in S3, of those being written."""
-        kept_here = self.results_uri is not None and not self.results_uri.startswith(S3)
-        return Path(str(self.results_uri)) if kept_here else self.data_dir / "results"
+        if self.results_uri is None or self.results_bucket is not None:
+            return self.data_dir / "results"
+        return Path(self.results_uri)
 
     @property
     def backups_uri(self) -> str:

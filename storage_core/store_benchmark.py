@@ -30,7 +30,6 @@ from storage_core.derive import compute, constants_of
 from storage_core.files import disk_problems
 from storage_core.formulas import FORMULAS
 from storage_core.models import Backtest
-from storage_core.object_settings import S3
 from storage_core.result_store import TABLES, ResultTables
 from storage_core.schemas import SCHEMAS
 from storage_core.settings import Settings
@@ -138,9 +137,8 @@ def _scratch(settings: Settings) -> Iterator[tuple[Engine, Settings]]:
     with disk_problems(settings.results_dir):
         settings.results_dir.mkdir(parents=True, exist_ok=True)
         folder = Path(mkdtemp(dir=settings.results_dir, prefix=".benchmark-"))
-    uri = settings.results_uri
-    in_s3 = uri is not None and uri.startswith(S3)
-    place = f"{uri}/benchmark-{secrets.token_hex(8)}" if in_s3 else str(folder / "results")
+    bucket = settings.results_bucket
+    place = f"{bucket}/benchmark-{secrets.token_hex(8)}" if bucket is not None else str(folder / "results")
     url = f"sqlite:///{folder}/scratch.sqlite3"
     scratch = replace(settings, data_dir=folder, database_url=url, results_uri=place)
     migrate.upgrade(url)
@@ -149,7 +147,7 @@ def _scratch(settings: Settings) -> Iterator[tuple[Engine, Settings]]:
         yield own, scratch
     finally:
         own.dispose()
-        if in_s3:
+        if bucket is not None:
             _remove_objects(scratch)
         shutil.rmtree(folder, ignore_errors=True)
 

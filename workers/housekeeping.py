@@ -6,7 +6,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from storage_core import audit, backtest_keeping
+from storage_core import audit, backtest_keeping, bar_upload_files
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import StorageError
 from storage_core.reconcile import Report, reconcile
@@ -20,7 +20,7 @@ EVERY_SECONDS = 3600.0
 
 
 def tidy(engine: Engine, settings: Settings) -> Report:
-    """One round: reconcile folders and rows, then let go of what was deleted a week ago."""
+    """One round: reconcile folders and rows, then let go of what was deleted or sent too long ago."""
     began = utc_now()
     report = reconcile(engine, settings)
     if report.changed:
@@ -36,6 +36,7 @@ def tidy(engine: Engine, settings: Settings) -> Report:
     gone = backtest_keeping.purge(engine, settings)
     if gone:
         log.info("deleted for good", count=len(gone))
+    bar_upload_files.tidy(settings)
     with session_scope(engine) as session:
         audit.purge(session)
     return report

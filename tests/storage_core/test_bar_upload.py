@@ -1,23 +1,19 @@
 """Files that people send: read in many spellings, refused with a sentence when they are hostile or wrong."""
 
-import os
-import time
 import zipfile
-from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage_core import bar_upload_files, bar_upload_parquet
+from storage_core import bar_upload_parquet
 from storage_core.bar_names import COLUMNS
 from storage_core.bar_store import BarStore
 from storage_core.bar_upload import Reading, report
-from storage_core.bar_upload_errors import BadUpload, UploadGone
+from storage_core.bar_upload_errors import BadUpload
 from storage_core.bar_upload_sniff import guess_mapping, sniff
-from storage_core.settings import Settings
 
 HEADER = "timestamp,open,high,low,close,volume"
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -251,31 +247,3 @@ def test_the_report_compares_with_what_is_stored(send, store):
     assert found.plan.examples[0].new["high"] == 109
     assert (found.quality.missing_bars, found.first) == (2, START)
     assert len(store.read("KRW-BTC", "1h")) == 2
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings(data_dir=tmp_path, database_url="sqlite:///nowhere", secret_key="only for tests, not a secret")
-
-
-def test_a_sent_file_is_kept_for_its_owner_and_for_a_day(settings):
-    made = bar_upload_files.keep(settings, [b"ab", b"c"], name="x\ny.csv", owner_id=7)
-    upload_id = UUID(made.upload_id)
-    found = bar_upload_files.find(settings, upload_id, owner_id=7)
-    assert (found.path.read_bytes(), found.name, found.size) == (b"abc", "xy.csv", 3)
-    for other, owner in ((upload_id, 8), (uuid4(), 7)):
-        with pytest.raises(UploadGone):
-            bar_upload_files.find(settings, other, owner_id=owner)
-    old = time.time() - timedelta(days=2).total_seconds()
-    for path in (settings.data_dir / "uploads").iterdir():
-        os.utime(path, (old, old))
-    bar_upload_files.tidy(settings)
-    assert list((settings.data_dir / "uploads").iterdir()) == []
-
-
-def test_too_large_and_empty_files_leave_nothing(settings, monkeypatch):
-    monkeypatch.setattr(bar_upload_files, "LARGEST", 10)
-    for pieces, said in (([b"x" * 6, b"y" * 6], "larger than"), ([], "empty")):
-        with pytest.raises(BadUpload, match=said):
-            bar_upload_files.keep(settings, pieces, name="x", owner_id=1)
-    assert list((settings.data_dir / "uploads").iterdir()) == []

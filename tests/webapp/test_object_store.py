@@ -9,6 +9,7 @@ from tests.s3 import s3_server
 from tests.services import free_port
 from tests.webapp import results
 from tests.webapp.programs import Program, make_token
+from tests.webapp.test_data import csv, send, sent
 
 READ = ("/backtests/{id}/trades", "/backtests/{id}/equity", "/backtests/{id}/export?format=csv")
 
@@ -71,3 +72,25 @@ def test_a_store_that_refuses_is_no_reason_to_try_again(app, engine, settings, u
     assert page.status_code == 500
     assert "refuses" in page.text
     result_root(elsewhere).close()
+
+
+def test_a_file_that_one_web_server_took_is_looked_at_and_saved_by_another(app, settings, trader, monkeypatch):
+    place = sent(trader, csv(), "KRW-XRP_1h.csv")
+    point_elsewhere(app, settings, monkeypatch)
+    assert "KRW-XRP_1h.csv" in trader.get(place).text
+    answers = {"symbol": "KRW-XRP", "timeframe": "1h"}
+    assert trader.post(f"{place}/save", answers).location == "/data/KRW-XRP/1h"
+    app.extensions["settings"] = settings
+    assert trader.client.get(place).status_code == 404
+    assert trader.client.get("/data/KRW-XRP/1h").status_code == 200
+
+
+def test_a_file_that_was_taken_waits_while_the_store_is_away(app, settings, trader, monkeypatch):
+    place = sent(trader, csv())
+    away = s3_server("rclone").access(endpoint_url=f"http://127.0.0.1:{free_port()}")
+    elsewhere = point_elsewhere(app, settings, monkeypatch, s3=away)
+    assert trader.client.get(place).status_code == 503
+    assert send(trader, csv()).status_code == 503
+    assert not list(elsewhere.data_dir.rglob("*.part"))
+    app.extensions["settings"] = settings
+    assert trader.client.get(place).status_code == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from flask import Response, request, url_for
 from pydantic import ConfigDict, Field
@@ -23,7 +23,7 @@ from webapp.audit import audit
 from webapp.errors import answer
 from webapp.extensions import bar_store, db, settings
 from webapp.fetching import check_wins, may_stop, start_fetch
-from webapp.login import need_trader, person
+from webapp.login import need_trader
 from webapp.problems import problem
 
 Timeframe = Literal[tuple(TIMEFRAMES)]  # type: ignore[valid-type]
@@ -119,13 +119,12 @@ def _uploaded(query: UploadQuery) -> Response:
     from storage_core.bar_upload import Reading, report
     from storage_core.bar_upload_sniff import sniff
 
-    kept = bar_upload_files.keep(settings(), _pieces(), name=f"api-{uuid4()}", owner_id=person().id)
-    try:
-        looked = sniff(kept.path, kept.name)
+    with bar_upload_files.received(settings(), _pieces()) as path:
+        looked = sniff(path, "body")
         reading = Reading(
             query.symbol, query.timeframe, looked.mapping, query.zone, looked.decimal, leave_out=query.leave_out
         )
-        found = report(bar_store(), kept.path, looked, reading)
+        found = report(bar_store(), path, looked, reading)
         if found.problems:
             first = [f"row {row:,}: {why}" for row, why in found.checked.bad[:5]]
             return _refused("body", "; ".join([*found.problems, *first]))
@@ -139,8 +138,6 @@ def _uploaded(query: UploadQuery) -> Response:
             bar_store().merge(query.symbol, query.timeframe, found.checked.bars, wins=query.wins)
             audit("bars.uploaded", f"{query.symbol} {query.timeframe}", rows=found.checked.rows)
             db.session.commit()
-    finally:
-        bar_upload_files.drop(settings(), kept.upload_id)
     said = UploadReport(
         symbol=query.symbol, timeframe=query.timeframe, rows=found.checked.rows, added=plan.added, same=plan.same,
         conflicts=plan.conflicts, bad_rows=found.checked.bad_count, quality=found.quality.word, first=found.first,

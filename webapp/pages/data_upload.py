@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
 
-from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -20,6 +20,7 @@ from storage_core.bar_upload_files import LARGEST, Upload
 from storage_core.bar_upload_sniff import Sniffed, sniff
 from webapp.audit import audit
 from webapp.context.data import quality_words
+from webapp.errors import answer
 from webapp.extensions import bar_store, db, settings
 from webapp.fetching import check_wins
 from webapp.htmx import go_to, is_htmx, vary
@@ -41,13 +42,9 @@ def upload() -> AnyResponse:
     try:
         if sent is None or not sent.filename:
             raise BadUpload("choose a file first")
-        with closing(sent):
-            kept = bar_upload_files.keep(settings(), _pieces(sent.stream), name=sent.filename, owner_id=person().id)
-        try:
-            sniff(kept.path, kept.name)
-        except BadUpload:
-            bar_upload_files.drop(settings(), kept.upload_id)
-            raise
+        with closing(sent), bar_upload_files.received(settings(), _pieces(sent.stream)) as path:
+            sniff(path, sent.filename)
+            kept = bar_upload_files.keep(settings(), path, name=sent.filename, owner_id=person().id)
     except BadUpload as error:
         return _not_taken(error.problem)
     return go_to(url_for("data_upload.page", upload_id=kept.upload_id))
@@ -81,7 +78,7 @@ def save(upload_id: UUID) -> AnyResponse:
         return vary(make_response(render_template("data/upload.html", **context), 422))
     audit("bars.uploaded", f"{reading.symbol} {reading.timeframe}", file=kept.name, rows=found.checked.rows)
     db.session.commit()
-    bar_upload_files.drop(settings(), upload_id)
+    bar_upload_files.drop(settings(), kept)
     flash(_("%(name)s is saved: %(added)s bars added.", name=kept.name, added=f"{found.plan.added:,}"))
     return go_to(url_for("data.detail", symbol=reading.symbol, timeframe=reading.timeframe))
 
@@ -90,16 +87,18 @@ def save(upload_id: UUID) -> AnyResponse:
 def discard(upload_id: UUID) -> AnyResponse:
     """Forget the file."""
     need_trader()
-    _find(upload_id)
-    bar_upload_files.drop(settings(), upload_id)
+    bar_upload_files.drop(settings(), _find(upload_id))
     return go_to(url_for("data.page"))
 
 
+@blueprint.errorhandler(UploadGone)
+def gone(error: UploadGone) -> AnyResponse:
+    """Saved, given up or too old, perhaps a moment ago."""
+    return answer(404, sentence(str(error)))
+
+
 def _find(upload_id: UUID) -> Upload:
-    try:
-        return bar_upload_files.find(settings(), upload_id, owner_id=person().id)
-    except UploadGone as error:
-        abort(404, sentence(str(error)))
+    return bar_upload_files.find(settings(), upload_id, owner_id=person().id)
 
 
 def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
@@ -117,17 +116,18 @@ def _not_taken(problem: str) -> AnyResponse:
 
 def _context(kept: Upload, values: dict[str, str]) -> dict[str, Any]:
     """The form, filled in with answers or guesses, and the report where they make one."""
-    looked = sniff(kept.path, kept.name)
-    reading = _reading(values, looked)
     errors: dict[str, str] = {}
     found: Report | None = None
-    try:
-        from storage_core.bar_upload import report
+    with bar_upload_files.opened(settings(), kept) as path:
+        looked = sniff(path, kept.name)
+        reading = _reading(values, looked)
+        try:
+            from storage_core.bar_upload import report
 
-        found = report(bar_store(), kept.path, looked, reading)
-    except BadUpload as error:
-        if values or error.field == "file":
-            errors[error.field] = sentence(error.problem)
+            found = report(bar_store(), path, looked, reading)
+        except BadUpload as error:
+            if values or error.field == "file":
+                errors[error.field] = sentence(error.problem)
     words = quality_words(found.quality, reading.timeframe) if found else []
     return {
         "upload": kept, "looked": looked, "reading": reading, "errors": errors, "report": found, "words": words,

@@ -18,7 +18,6 @@ from storage_core.backup_store import BackupStore, backup_store
 from storage_core.backup_summary import Summary, summaries
 from storage_core.db import utc_now
 from storage_core.errors import JobEnded, JobNotFound, StorageError
-from storage_core.object_settings import S3
 from webapp.audit import audit
 from webapp.context.backups import ACTIVE, JobLine, ctx_backups, ctx_job, ctx_line, ctx_restoring
 from webapp.extensions import broker, db, settings
@@ -102,7 +101,7 @@ def one(backup: str) -> str:
         abort(404, _("There is no such backup; it may have been pruned."))
     except StorageError as error:
         abort(503, str(error))
-    in_s3 = (settings().results_uri or "").startswith(S3)
+    in_s3 = settings().results_bucket is not None
     way_back = ctx_restoring(found, results_in_s3=in_s3, backup_uri=settings().backups_uri)
     return render_template(
         "operations/backups_one.html", line=ctx_line(found), made=found.manifest, notes=found.notes, restoring=way_back
