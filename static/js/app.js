@@ -34,6 +34,21 @@
     if (first) first.focus();
   });
 
+  // What stands in a field or a line, to be copied. Browsers hand out their clipboard over HTTPS only, else the old way.
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    const source = button && document.getElementById(button.dataset.copy);
+    if (!source) return;
+    if (source.select) source.select();
+    else getSelection().selectAllChildren(source);
+    const copied = navigator.clipboard
+      ? await navigator.clipboard.writeText(source.value ?? source.textContent).then(() => true, () => false)
+      : document.execCommand("copy");
+    if (!copied) return; // it stays selected: the keyboard copies it
+    button.textContent = button.dataset.copied;
+    document.getElementById("announce").textContent = button.dataset.copied;
+  });
+
   document.addEventListener("click", (event) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       if (!menu.contains(event.target)) menu.open = false;

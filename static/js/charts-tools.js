@@ -85,13 +85,4 @@
     const { parameters } = event.detail;
     for (const name of Object.keys(parameters)) if (parameters[name] === "") delete parameters[name];
   });
-
-  // Menus of the page: a link to copy, a field that selects itself.
-  document.addEventListener("click", async (event) => {
-    const field = document.getElementById(event.target.closest?.("[data-copy]")?.dataset.copy);
-    if (!field) return;
-    field.select();
-    await navigator.clipboard?.writeText(field.value);
-    event.target.textContent = event.target.dataset.copied;
-  });
 })();

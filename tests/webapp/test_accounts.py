@@ -29,6 +29,7 @@ def test_the_link_creates_the_administrator_and_logs_in(visitor, settings, engin
     with session_scope(engine) as session:
         user = session.scalars(select(User)).one()
         assert (user.role, user.timezone) == ("admin", "Asia/Seoul")
+        assert user.last_login_at is not None
 
 
 def test_the_link_works_once(visitor, settings, engine, app):

@@ -2,6 +2,8 @@
 
 import io
 import re
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from storage_core import jobs
 from storage_core.db import session_scope
 from storage_core.fetch_request import KIND
 from tests.webapp import results
+from webapp.context.data import ctx_line
 
 HEADER = "timestamp,open,high,low,close,volume\n"
 
@@ -231,3 +234,25 @@ def test_a_sent_file_is_nobody_elses(trader, admin, viewer):
     assert send(viewer, csv()).status_code == 403
     assert trader.post(f"{place}/discard").location == "/data"
     assert trader.client.get(place).status_code == 404
+
+
+def test_the_holes_of_a_short_series_leave_its_bar_to_be_seen():
+    start = datetime(2025, 9, 1, tzinfo=UTC)
+    micros = int(start.timestamp() * 1e6)
+    gaps = tuple((micros + number * 10**9, micros + number * 10**9 + 10**8, 1) for number in range(1, 9))
+    quality = SimpleNamespace(
+        word="good",
+        largest_gaps=gaps,
+        missing_bars=8,
+        rows=9,
+        gaps=8,
+        off_grid_bars=0,
+        jump_count=0,
+        zero_volume_bars=0,
+    )
+    short = SimpleNamespace(
+        symbol="KRW-SOL", timeframe="1m", rows=9, bytes=1, quality=quality, first=start, last=start + timedelta(days=30)
+    )
+    line = ctx_line(short, start - timedelta(days=4000), start + timedelta(days=30))
+    assert sum(gap["width"] for gap in line["gaps"]) < line["bar"]["width"] / 2
+    assert line["bar"]["x"] + line["bar"]["width"] == pytest.approx(1000)

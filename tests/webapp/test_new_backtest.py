@@ -62,7 +62,10 @@ def test_every_strategy_has_its_fields(admin):
 
 
 def test_without_bars_the_form_says_what_to_do(admin):
-    assert "KRW-BTC_1h.parquet" in admin.get("/backtests/new").text
+    page = admin.get("/backtests/new")
+    assert [link.text for link in page.by_id("market").iter("a") if link.get("href") == "/data"] == [
+        "Fetch bars, or send a file"
+    ]
 
 
 def test_another_timeframe_brings_its_symbols_and_dates(admin, bars):

@@ -143,7 +143,7 @@ def test_who_works_on_what_and_who_fell_silent(engine, users, admin, trader):
     assert page.find("a", href=f"/backtests/{task_id}")
     doing = {row[0].split()[-1]: row[1] for row in cells(page)[1:] if ":" in row[0]}
     assert "62% · simulating" in doing["m1:7"]
-    assert (doing["m2:8"], doing["m1:9"]) == ("silent", "")
+    assert (doing["m2:8"], doing["m1:9"]) == ("silent", "starts what is due")
     assert "1 busy" in page.text
     assert not page.find("div", class_="notice notice-error")
     other = trader.get("/operations/queue", htmx=True)

@@ -25,8 +25,8 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class Span(TypedDict):
     """A part of the coverage bar."""
 
-    x: int
-    width: int
+    x: float
+    width: float
 
 
 class Line(TypedDict):
@@ -72,12 +72,17 @@ def ctx_line(one: Coverage, first: datetime, last: datetime) -> Line:
     """One of them on an axis from `first` to `last`."""
     quality = one.quality
     gaps = quality.largest_gaps if quality else ()
+    bar = _span(one.first, one.last, first, last)
+    # A hole is drawn wide enough to be seen, but all of them leave most of a short bar blue.
+    narrowest = min(NARROWEST, bar["width"] / (4 * max(len(gaps), 1)))
     return {
         "symbol": one.symbol, "timeframe": one.timeframe, "rows": one.rows, "first": one.first, "last": one.last,
         "bytes": one.bytes, "word": quality.word if quality else "",
         "said": "; ".join(quality_words(quality, one.timeframe)) if quality else _("not looked at yet"),
-        "bar": _span(one.first, one.last, first, last),
-        "gaps": [_span(_instant(start), _instant(end), first, last) for start, end, _missing in gaps],
+        "bar": bar,
+        "gaps": [
+            _span(_instant(start), _instant(end), first, last, narrowest=narrowest) for start, end, _missing in gaps
+        ],
     }  # fmt: skip
 
 
@@ -175,11 +180,11 @@ def _detail(job: Job) -> str:
     )
 
 
-def _span(start: datetime, end: datetime, first: datetime, last: datetime) -> Span:
+def _span(start: datetime, end: datetime, first: datetime, last: datetime, *, narrowest: float = NARROWEST) -> Span:
     whole = max((last - first).total_seconds(), 1.0)
-    x = round(WIDTH * (start - first).total_seconds() / whole)
-    width = max(round(WIDTH * (end - start).total_seconds() / whole), NARROWEST)
-    return {"x": min(x, WIDTH - NARROWEST), "width": min(width, WIDTH - min(x, WIDTH - NARROWEST))}
+    x = min(WIDTH * (start - first).total_seconds() / whole, WIDTH - narrowest)
+    width = max(WIDTH * (end - start).total_seconds() / whole, narrowest)
+    return {"x": round(x, 1), "width": round(min(width, WIDTH - x), 1)}
 
 
 def _instant(micros: int) -> datetime:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypedDict
 from flask_babel import gettext as _
 
 from storage_core.models import Job, Process
+from webapp.context.queue import process_words
 from webapp.filters import ago
 
 RUNS_BACKTESTS: Final = "worker"
@@ -41,11 +42,10 @@ class Backup(TypedDict):
 
 def ctx_state(counts: Mapping[str, int], processes: Sequence[Process], now: datetime) -> State:
     """`stuck`: backtests wait and nobody is there to run them."""
-    kinds = {"worker": _("worker"), "worker-io": _("data and backups"), "clock": _("clock")}
     workers: list[Worker] = [
         {
             "name": one.host,
-            "kind": kinds.get(one.kind, one.kind),
+            "kind": process_words(one.kind),
             "busy": one.task_id is not None,
             "seen": ago(one.seen_at, now),
         }

@@ -44,6 +44,7 @@ class Worker(TypedDict):
 
     name: str
     kind: str
+    title: str
     alive: bool
     started_at: datetime
     seen: str
@@ -64,6 +65,11 @@ class Queue(TypedDict):
     lines: Sequence[Line]
     processes: Sequence[Worker]
     stuck: str
+
+
+def process_words(kind: str) -> str:
+    """What people read for a kind of process."""
+    return {"worker": _("worker"), "worker-io": _("data and backups"), "clock": _("clock")}.get(kind, kind)
 
 
 class Dead(TypedDict):
@@ -185,6 +191,7 @@ def _worker(
     return {
         "name": process.name,
         "kind": process.kind,
+        "title": process_words(process.kind),
         "alive": process.seen_at >= now - ALIVE_FOR,
         "started_at": process.started_at,
         "seen": _age(process.seen_at, now),
@@ -197,7 +204,7 @@ def _worker(
 
 def _doing(process: Process, runs: Backtest | None, *, mine: bool, now: datetime, catalog: Catalog) -> str:
     if runs is None:
-        return "" if process.kind == "clock" else _("waits for work")
+        return _("starts what is due") if process.kind == "clock" else _("waits for work")
     if not mine:
         return _("a backtest of somebody else")
     known = catalog.get(runs.strategy)

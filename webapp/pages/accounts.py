@@ -13,6 +13,7 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from storage_core import account_links, accounts, login_guard
+from storage_core.db import utc_now
 from storage_core.errors import AccountError, AlreadySetUp
 from storage_core.models import User
 from webapp import sessions
@@ -102,6 +103,7 @@ def welcome() -> AnyResponse:
     if user is None:  # somebody else used it a moment ago
         abort(403, _("This link was used already, or is too old. Ask an admin for a new one."))
     _keep_language(user)
+    user.last_login_at = utc_now()
     audit("account.link_used", user.name, actor=user.name)
     db.session.commit()
     return _enter(user, url_for("home.page"))
@@ -149,6 +151,7 @@ def _create_first() -> User:
         timezone=form.get("timezone", "").strip() or settings().timezone,
     )
     _keep_language(user)
+    user.last_login_at = utc_now()
     audit("account.set_up", user.name, actor=user.name)
     db.session.commit()
     return user
