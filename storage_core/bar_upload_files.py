@@ -124,6 +124,8 @@ def tidy(settings: Settings, *, now: datetime | None = None) -> int:
     old = [info.key for info in store.list(f"{PREFIX}/") if info.modified < before]
     for key in old:
         store.delete(key)
+    if settings.results_bucket is None:  # in S3, `reconcile` does that for everything
+        store.remove_unfinished(before=before)
     _tidy_here(settings, before)
     return len(old)
 

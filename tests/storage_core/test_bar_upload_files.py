@@ -112,6 +112,15 @@ def test_a_request_that_was_killed_leaves_its_file_for_a_day(machines):
         assert sorted(found.name for found in path.parent.iterdir()) == sorted([path.name, "new.part"])
 
 
+@pytest.mark.parametrize("machines", ["folder"], indirect=True)
+def test_what_was_being_kept_when_a_web_server_died_goes_too(machines):
+    one, _ = machines
+    keep(one)
+    (one.data_dir / ".uploading" / "half").write_bytes(b"half")
+    bar_upload_files.tidy(one, now=utc_now() + DAYS)
+    assert list((one.data_dir / ".uploading").iterdir()) == []
+
+
 @pytest.mark.parametrize("machines", ["rclone"], indirect=True)
 def test_a_file_that_was_damaged_in_the_store_is_not_read(machines):
     one, two = machines
