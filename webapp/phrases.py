@@ -13,6 +13,7 @@ from typing import Final
 
 from flask_babel import gettext
 
+from engine.catalog import STRATEGIES
 from webapp.language import current
 
 WORDS: Final = (
@@ -153,6 +154,12 @@ def said(text: str) -> str:
 def _inner(name: str, value: str) -> str:
     """A reason or a list inside a sentence speaks the language too."""
     return ", ".join(said(one) for one in value.split(", ")) if name in ("why", "others") else value
+
+
+def strategy_name(name: str) -> str:
+    """A strategy in lists and tables: by the name that programs use or, in other languages, by its translated label."""
+    known = STRATEGIES.get(name)
+    return name if known is None or current() == "en" else gettext(known.label)
 
 
 def sentence(text: str) -> str:

@@ -33,6 +33,7 @@ from webapp.filters import (
 )
 from webapp.forms import PERCENT
 from webapp.language import translated
+from webapp.phrases import strategy_name
 
 LETTERS: Final = "ABCDEFGHIJ"
 FIRST_METRICS: Final = ("total_return", "sharpe", "max_drawdown", "trade_count")
@@ -73,7 +74,7 @@ def ctx_sides(backtests: Sequence[Backtest], catalog: Catalog) -> list[Side]:
             "id": one.task_id,
             "letter": LETTERS[place],
             "place": place + 1,
-            "title": one.strategy,
+            "title": strategy_name(one.strategy),
             "detail": " · ".join(
                 (short_params(catalog, one.strategy, one.params), short_symbols(one.symbols), one.timeframe)
             ),
@@ -159,7 +160,7 @@ def _flat(backtest: Backtest) -> dict[str, Any]:
             found.update({f"{name}.{inner}": one for inner, one in value.items()})
         else:
             found[name] = value
-    found["strategy"] = backtest.strategy
+    found["strategy"] = strategy_name(backtest.strategy)
     versions = (backtest.metadata_ or {}).get("versions") or {}
     found["data"] = (backtest.data_fingerprint or "")[:12] or None
     return {**found, "engine": versions.get("engine")}

@@ -227,7 +227,8 @@ def _field(path: str, param: ParamSpec, values: Values, errors: Mapping[str, str
         "path": path,
         "id": field_id(path),
         "label": translated(param.label),
-        "help": translated(param.help.replace("as a fraction", "in percent") if path in PERCENT else param.help),
+        # People type percent where the engine counts in fractions; translations say "this share" of either.
+        "help": translated(param.help).replace("as a fraction", "in percent" if path in PERCENT else "as a fraction"),
         "type": param.type,
         "value": values.get(path, ""),
         "error": errors.get(path, ""),

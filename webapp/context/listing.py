@@ -15,7 +15,7 @@ from storage_core.models import STATUSES
 from storage_core.models.backtest import METRIC_COLUMNS, SOURCES
 from webapp.columns import COLUMNS, SHORT, SOURCE_WORDS, STATE, STRATEGY, Column, chosen
 from webapp.list_query import RECENT, Asked
-from webapp.phrases import said
+from webapp.phrases import said, strategy_name
 
 SHOWN: Final = 2
 ORDER_WORDS: Final[Mapping[str, Any]] = {
@@ -124,11 +124,13 @@ def _head(column: Column, asked: Asked) -> Head:
 def ctx_filters(asked: Asked, known: Known) -> dict[str, Any]:
     """Everything that the bar of filters shows."""
     fields = asked.fields
+    picked = fields.get("strategy", ())
+    named = {name: strategy_name(name) for name in (*known.strategies, *picked)}
     return {
         "menus": {menu["name"]: menu for menu in _menus(asked)},
         "text": fields.get("text", ("",))[0],
         "choices": {
-            "strategy": _choices(fields.get("strategy", ()), known.strategies),
+            "strategy": _choices(picked, named, named),
             "symbol": _choices(fields.get("symbol", ()), known.symbols),
             "timeframe": _choices(fields.get("timeframe", ()), TIMEFRAMES),
             "status": _choices(fields.get("status", ()), STATUSES, {name: said(name) for name in STATUSES}),
@@ -147,8 +149,9 @@ def _menus(asked: Asked) -> list[Menu]:
     fields = asked.fields
     submitted = ("submitted", "submitted_from", "submitted_to")
     bounds = [f"{name}_{end}" for name in METRIC_COLUMNS for end in ("min", "max")]
+    picked = [strategy_name(one) for one in fields.get("strategy", ())]
     return [
-        _menu(asked, "strategy", _("Strategy"), ["strategy"], _few(fields.get("strategy", ()))),
+        _menu(asked, "strategy", _("Strategy"), ["strategy"], _few(picked)),
         _menu(asked, "symbol", _("Symbol"), ["symbol"], _few(fields.get("symbol", ()))),
         _menu(asked, "timeframe", _("Timeframe"), ["timeframe"], _few(fields.get("timeframe", ()))),
         _menu(asked, "status", _("State"), ["status"], _few([said(one) for one in fields.get("status", ())])),

@@ -14,7 +14,7 @@ from storage_core.backtests import MAX_ATTEMPTS
 from storage_core.models import Backtest
 from webapp.columns import DEFAULT_COLUMNS, STATE, Cell, ParamWords, chosen, short_symbols
 from webapp.filters import ago, utc_title
-from webapp.phrases import said
+from webapp.phrases import said, strategy_name
 
 __all__ = ["ACTIVE", "Row", "ctx_row", "short_symbols"]
 
@@ -62,7 +62,7 @@ def ctx_row(
     active = backtest.status in ACTIVE
     return {
         "id": backtest.task_id,
-        "strategy": backtest.strategy,
+        "strategy": strategy_name(backtest.strategy),
         "symbols": short_symbols(backtest.symbols),
         "timeframe": backtest.timeframe,
         "status": backtest.status,

@@ -18,7 +18,7 @@ from storage_core.models import Job
 from storage_core.settings import Settings
 from storage_core.stats import OLDER, Share, Stats
 from webapp.filters import file_size
-from webapp.phrases import said
+from webapp.phrases import said, strategy_name
 
 ACTIVE: Final = ("queued", "running")
 CLEAN_UP, UNDELETE = "cleanup_results", "undelete_results"
@@ -123,6 +123,11 @@ def ctx_shares(shares: Sequence[Share], stats: Stats) -> list[ShareLine]:
         }
         for one in shares
     ]
+
+
+def ctx_strategies(stats: Stats) -> list[ShareLine]:
+    """The groups by strategy."""
+    return [{**line, "name": strategy_name(line["name"])} for line in ctx_shares(stats.by_strategy, stats)]
 
 
 def ctx_ages(stats: Stats) -> list[ShareLine]:

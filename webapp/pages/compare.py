@@ -21,7 +21,7 @@ from webapp.extensions import bar_store, db, settings
 from webapp.filters import signed_percent
 from webapp.login import person
 from webapp.lookup import visible_backtest
-from webapp.phrases import said
+from webapp.phrases import said, strategy_name
 
 if TYPE_CHECKING:
     from webapp.curves import Curve
@@ -99,7 +99,7 @@ def _look_up(task_id: UUID, found: dict[UUID, Backtest], problems: list[str]) ->
         found[task_id] = one
     else:
         reason = _("%(strategy)s (%(id)s) is %(status)s: only completed backtests can be compared.",
-                   strategy=one.strategy, id=str(task_id)[:8], status=said(one.status))  # fmt: skip
+                   strategy=strategy_name(one.strategy), id=str(task_id)[:8], status=said(one.status))  # fmt: skip
         problems.append(reason)
 
 
@@ -112,8 +112,8 @@ def _offers(found: Sequence[Backtest]) -> list[tuple[UUID, str]]:
     return [
         (
             one.task_id,
-            f"{one.strategy} {short_params(known, one.strategy, one.params)} · {short_symbols(one.symbols)}"
-            f" {one.timeframe} · {signed_percent(one.total_return_pct)}",
+            f"{strategy_name(one.strategy)} {short_params(known, one.strategy, one.params)}"
+            f" · {short_symbols(one.symbols)} {one.timeframe} · {signed_percent(one.total_return_pct)}",
         )
         for one in page.rows
         if one.task_id not in there

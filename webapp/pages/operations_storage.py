@@ -27,8 +27,8 @@ from webapp.context.storage import (
     ctx_ages,
     ctx_checks,
     ctx_disks,
-    ctx_shares,
     ctx_sides,
+    ctx_strategies,
     ctx_work,
 )
 from webapp.extensions import broker, db, settings
@@ -145,7 +145,7 @@ def _show(typed: Mapping[str, str], errors: Mapping[str, str]) -> str:
     return render_template(
         "operations/storage.html",
         stats=stats,
-        by_strategy=ctx_shares(stats.by_strategy, stats),
+        by_strategy=ctx_strategies(stats),
         by_age=ctx_ages(stats),
         mode=mode,
         where=settings().results_uri or str(settings().results_dir),
