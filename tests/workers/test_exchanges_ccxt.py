@@ -146,6 +146,14 @@ def test_only_closed_bars_come(server, opened):
     assert page.next is None
 
 
+def test_an_exchange_whose_clock_is_behind_decides_what_is_closed(server, opened):
+    """The newest minute of this recording had seven trades when it was made."""
+    server.record("/api/v3/klines", "binance_klines_1m_2021.http", Date="Fri, 22 Oct 2021 23:12:05 GMT")
+    begin = datetime(2021, 10, 22, 23, 3, tzinfo=UTC)
+    page = opened("binance").page("USDT-BTC", "1m", start=begin, end=begin + timedelta(minutes=10))
+    assert len(page.timestamp) == 9
+
+
 @pytest.mark.parametrize(
     "behaviour",
     [

@@ -44,6 +44,7 @@ class ByCcxt:
             raise ExchangeRefused(self.name, f"ccxt knows no such exchange; near to it: {', '.join(near) or 'nothing'}")
         self._pause = pause
         self._retry_after: str | None = None
+        self._at = datetime.now(UTC)
         self._exchange = getattr(self._ccxt, name)({"enableRateLimit": True, "timeout": 20_000})
         self._exchange.session.hooks["response"].append(self._look)
         offered: Mapping[str, str] = self._exchange.timeframes or {}
@@ -78,7 +79,7 @@ class ByCcxt:
         )
         if not isinstance(found, list) or not all(_is_candle(one) for one in found):
             raise BadAnswer(self.name, "its answer is not a list of candles")
-        now, seconds = datetime.now(UTC), TIMEFRAMES[timeframe]
+        now, seconds = self._at, TIMEFRAMES[timeframe]
         last = max((one[0] for one in found if one[0] >= millis_of(start)), default=None)
         after = start + timedelta(seconds=self._per_page * seconds) if last is None else slot_after(last, seconds)
         go_on = after if after < min(end, now) else None
@@ -98,6 +99,7 @@ class ByCcxt:
     def _look(self, response: requests.Response, **_: object) -> None:
         """What ccxt passes over: it reads half an answer as one without candles, and waits for no `Retry-After`."""
         self._retry_after = response.headers.get("Retry-After")
+        self._at = client.clock(response.headers.get("Date"))
         if response.status_code in (403, 451):
             raise ExchangeRefused(self.name, f"it refuses to answer here ({response.status_code})")
         if response.status_code == 200 and not response.headers.get("Content-Type", "").startswith("text/"):

@@ -157,7 +157,7 @@ class Client:
             if status >= 400:
                 raise ExchangeRefused(self.name, f"it answered {status}") from error
             raise BadAnswer(self.name, "its answer is not whole JSON") from error
-        return Answer(status, parsed, response.headers, _clock(response.headers.get("Date")))
+        return Answer(status, parsed, response.headers, clock(response.headers.get("Date")))
 
 
 class _Patience(ExchangeError):
@@ -176,7 +176,7 @@ def patience(header: str | None, otherwise: float) -> float:
         return otherwise
 
 
-def _clock(header: str | None) -> datetime:
+def clock(header: str | None) -> datetime:
     """The server's time when it is earlier than ours: a bar is closed when both say so."""
     now = datetime.now(UTC)
     try:
