@@ -7,14 +7,13 @@ from decimal import Decimal
 import pytest
 
 from storage_core.bar_store import TIMEFRAMES
-from tests.exchange_recordings import FOLDER, recording
+from tests.exchange_recordings import FOLDER, of_binance, of_upbit, recording
 from tests.exchange_server import START, answer, binance, exchange_server, replayed, upbit
 from workers.exchanges.binance import Binance
 from workers.exchanges.client import Pace
 from workers.exchanges.errors import ExchangeBusy, ExchangeRefused, UnknownMarket
 from workers.exchanges.upbit import Upbit
 
-PRICES = ("opening_price", "high_price", "low_price", "trade_price", "candle_acc_trade_volume")
 UPBIT = [
     ("upbit_days.http", "days", "1d", "KRW-BTC"),
     ("upbit_minutes_1.http", "minutes/1", "1m", "KRW-BTC"),
@@ -55,22 +54,6 @@ def binance_client(server, pauses):
     made = Binance(server.url, pauses.append, pace=Pace(10_000.0), first_pause=0.001)
     yield made
     made.close()
-
-
-def of_upbit(name):
-    """(microseconds, five exact decimals) of each candle that stands in the file, oldest first."""
-    candles = recording(name).json()
-    return sorted(
-        (_micros(f"{one['candle_date_time_utc']}+00:00"), *(Decimal(one[field]) for field in PRICES)) for one in candles
-    )
-
-
-def of_binance(name):
-    return sorted((row[0] * 1000, *(Decimal(text) for text in row[1:6])) for row in recording(name).json())
-
-
-def _micros(text):
-    return int(datetime.fromisoformat(text).timestamp()) * 1_000_000
 
 
 def bars(page):

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from storage_core.bar_store import BarStore, Coverage
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import BadFilter
 from storage_core.fetch_request import KIND, FetchRequest, parse_fetch
+from tests.exchange_recordings import of_binance, of_upbit
 from tests.exchange_server import START, answer, exchange_server, price
 from tests.local_ccxt import point_to
 from tests.services import wait_for
@@ -78,6 +80,26 @@ def test_everything_that_is_there_is_fetched_and_gaps_stay(runtime, exchange):
     assert bars.open[5] == price(5)
     assert (ended.outcome["added"], ended.outcome["conflicts"], ended.outcome["rows"]) == (2340, 0, 2340)
     assert BarStore(runtime.settings.bars_dir).inventory()[0].quality.missing_bars == 60
+
+
+@pytest.mark.parametrize(
+    ("exchange", "path", "name", "timeframe", "begin", "end"),
+    [
+        ("upbit", "/v1/candles/days", "upbit_days.http", "1d", "2025-07-28T00:00", "2025-07-30T00:00"),
+        ("binance", "/api/v3/klines", "binance_klines_1m_2021.http", "1m", "2021-10-22T23:03", "2021-10-22T23:13"),
+    ],
+)
+def test_recorded_candles_reach_the_store_as_they_are(runtime, server, exchange, path, name, timeframe, begin, end):
+    server.record(path, name)
+    start, end = (datetime.fromisoformat(f"{text}+00:00") for text in (begin, end))
+    job_id = ask(runtime, exchange=exchange, symbol="KRW-BTC", timeframe=timeframe, start=start, end=end)
+    run_next_job(runtime)
+    assert row(runtime, job_id).status == "completed", row(runtime, job_id).error_message
+    bars = BarStore(runtime.settings.bars_dir).read("KRW-BTC", timeframe)
+    columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    kept = zip(bars.timestamp.tolist(), *(column.tolist() for column in columns), strict=True)
+    expected = {"upbit": of_upbit, "binance": of_binance}[exchange](name)
+    assert [(at, *(Decimal(repr(value)) for value in values)) for at, *values in kept] == expected
 
 
 def test_a_broken_fetch_goes_on_where_it_was(runtime, server, monkeypatch):
