@@ -52,7 +52,7 @@ def test_the_catalogue_loads_without_numba():
 def test_the_process_that_runs_jobs_loads_no_kernel_and_takes_no_backtest():
     loaded = modules_after("import workers.boot, workers.io_actors, workers.jobs")
     assert "workers.io_actors" in loaded
-    assert not loaded & {"numba", "pandas", "pyarrow", "flask", "engine.simulation", "workers.actors"}
+    assert not loaded & {"numba", "pandas", "pyarrow", "flask", "ccxt", "engine.simulation", "workers.actors"}
 
 
 def test_the_clock_and_the_supervisor_stay_small():
