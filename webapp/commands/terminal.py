@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -57,24 +58,21 @@ def progress(what: str) -> Iterator[Step]:
     if not sys.stderr.isatty():
         yield lambda done, total, failed: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    started, failures = time.monotonic(), 0
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} {task.fields[failures]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None, rate="", failures="")
+    def beside(done: int | None) -> str:
+        seconds = time.monotonic() - started
+        rate = f"{(done or 0) / seconds:.0f}/s" if seconds > 1 else ""
+        return f"{rate}  {failures} failed" if failures else rate
+
+    with click.progressbar(
+        length=0, label=what, file=sys.stderr, show_pos=True, show_percent=True, item_show_func=beside
+    ) as bar:
 
         def step(done: int, total: int, failed: int) -> None:
-            seconds = bar.tasks[0].elapsed or 0
-            rate = f"{done / seconds:.0f}/s" if seconds else ""
-            failures = f"{failed} failed" if failed else ""
-            bar.update(task, completed=done, total=total, rate=rate, failures=failures)
+            nonlocal failures
+            bar.length, failures = total, failed
+            bar.update(done - bar.pos, done)
 
         yield step
 
