@@ -8,11 +8,10 @@ from logging.config import fileConfig
 from typing import Any
 
 from alembic import context
-from sqlalchemy import JSON
 from sqlalchemy.engine import make_url
 
-import storage_core.models  # noqa: F401  the tables register themselves with Base.metadata
-from storage_core.db import Base, UtcDateTime, make_engine
+import storage_core.models.indexes  # noqa: F401  tables and indexes register themselves with Base.metadata
+from storage_core.db import Base, Json, UtcDateTime, make_engine
 from storage_core.migrate import migrating
 
 config = context.config
@@ -54,7 +53,7 @@ def render(kind: str, thing: Any, _context: Any) -> str | bool:
     """Our own column types by their names, which script.py.mako imports."""
     if kind == "type" and isinstance(thing, UtcDateTime):
         return "UtcDateTime()"
-    if kind == "type" and isinstance(thing, JSON):
+    if kind == "type" and isinstance(thing, Json):
         return "JsonB"
     return False
 

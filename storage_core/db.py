@@ -16,10 +16,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, Uuid, create_engine
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session, registry, sessionmaker
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from storage_core.slow_queries import watch_queries
 
@@ -33,7 +32,28 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
-JsonB = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+class Json(TypeDecorator[Any]):
+    """A JSON document: JSONB on PostgreSQL, text on SQLite; None is NULL.
+
+    Types of PostgreSQL are imported when such a database is used: they alone take 4 MB of memory.
+    """
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            from sqlalchemy.dialects.postgresql import JSONB
+
+            return dialect.type_descriptor(JSONB(none_as_null=True))
+        return dialect.type_descriptor(JSON(none_as_null=True))
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        return JSON().coerce_compared_value(op, value)
+
+
+JsonB = Json(none_as_null=True)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -116,6 +136,17 @@ def session_scope(engine: Engine) -> Iterator[Session]:
     """One short transaction: commits when the block ends, rolls back when it raises."""
     with Sessions(bind=engine) as session, session.begin():
         yield session
+
+
+def insert_into(session: Session, model: type[Base]) -> Any:
+    """INSERT as the database of `session` has it: with `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    if session.get_bind().dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(model)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(model)
 
 
 def utc_now() -> datetime:

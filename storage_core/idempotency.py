@@ -14,10 +14,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from storage_core.db import utc_now
+from storage_core.db import insert_into, utc_now
 from storage_core.models import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=24)
@@ -44,7 +43,6 @@ def claim(session: Session, owner_id: int, key: str, fingerprint: str, *, now: d
     """Take the key for this request, or learn what it was used for. The caller commits at once."""
     now = now or utc_now()
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.expires_at <= now), execution_options=_PLAIN)
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     task_id = uuid4()
     values = {
         "owner_id": owner_id,
@@ -56,7 +54,7 @@ def claim(session: Session, owner_id: int, key: str, fingerprint: str, *, now: d
         "expires_at": now + KEPT_FOR,
     }
     inserted = session.execute(
-        dialect.insert(IdempotencyKey).values(**values).on_conflict_do_nothing().returning(IdempotencyKey.key)
+        insert_into(session, IdempotencyKey).values(**values).on_conflict_do_nothing().returning(IdempotencyKey.key)
     ).one_or_none()
     if inserted is not None:
         return Ticket(owner_id, key, task_id, mine=True)

@@ -23,12 +23,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Engine, delete, inspect, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 
 from storage_core import manifest, modes, result_files, result_folders, result_sides
-from storage_core.db import session_scope
+from storage_core.db import insert_into, session_scope
 from storage_core.errors import DiskProblem, ResultMissing
 from storage_core.events import add_event, add_events
 from storage_core.files import disk_problems, fsync_dir, fsync_file
@@ -194,9 +193,8 @@ def _write_rows(session: Session, items: Sequence[Staged], old: Mapping[UUID, Ba
     """Insert the rows, or update those in `old`; not among the ids: those that another machine inserted first."""
     names = [attribute.key for attribute in inspect(Backtest).column_attrs]
     new = [{name: item.columns.get(name) for name in names} for item in items if item.task_id not in old]
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     if new:
-        session.execute(dialect.insert(Backtest).on_conflict_do_nothing(), new)
+        session.execute(insert_into(session, Backtest).on_conflict_do_nothing(), new)
     for item in items:
         if item.task_id in old:
             columns = {name: value for name, value in item.columns.items() if name not in _KEPT}

@@ -1,4 +1,4 @@
-"""The tables. Importing this package registers all of them with `Base.metadata`."""
+"""The tables. Importing this package registers them with `Base.metadata`; `indexes` adds what only migrations need."""
 
 from storage_core.models.alert import Alert
 from storage_core.models.api_token import SCOPES, ApiToken

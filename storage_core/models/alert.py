@@ -35,7 +35,3 @@ class Alert(Base):
     send_error: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (Index(None, "last_at"),)
-
-
-_open = Alert.resolved_at.is_(None)
-Index("uq_alerts_open_key", Alert.key, unique=True, postgresql_where=_open, sqlite_where=_open)
