@@ -134,3 +134,29 @@ def test_the_report_opens_offline(page: Page, several, tmp_path):
     assert asked == [path.as_uri()]
     assert complaints == []
     context.close()
+
+
+def test_the_keyboard_stays_where_it_was(page, completed):
+    page.goto(completed())
+    pin = page.get_by_role("button", name="Pin", exact=True)
+    pin.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Unpin", exact=True)).to_be_focused()
+    page.get_by_role("link", name="Edit", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("textbox", name="Note")).to_be_focused()
+    page.keyboard.type("Works in trends.")
+    page.get_by_role("button", name="Save", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".note-text")).to_have_text("Works in trends.")
+    expect(page.locator("#note")).to_be_focused()
+
+
+def test_from_a_trade_to_the_chart_without_another_page(page, completed):
+    address = completed()
+    page.goto(f"{address}/trades")
+    page.evaluate("window.stayed = true")
+    page.locator("[data-go]").first.click()
+    expect(page.locator("#candles-chart[data-drawn]")).to_be_visible()
+    assert "at=" in page.url
+    assert page.evaluate("window.stayed")

@@ -14,7 +14,7 @@ from storage_core.models import Backtest
 from storage_core.verification import create_verification, latest_verification
 from webapp.context.verification import Verification, ctx_verification
 from webapp.extensions import db
-from webapp.htmx import go_to
+from webapp.htmx import after_the_queue_moved, go_to, is_htmx
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
 from webapp.phrases import sentence
@@ -46,6 +46,8 @@ def verify(task_id: UUID) -> AnyResponse:
     else:
         db.session.commit()
         dispatch(again)
+        if is_htmx():
+            return after_the_queue_moved(fragment(task_id))
     return go_to(url_for("backtest.setup", task_id=task_id))
 
 
