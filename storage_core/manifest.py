@@ -1,5 +1,8 @@
 """`metadata.json` of a result: its whole row, and the rows, bytes and sha256 of each file.
 
+Nothing is said twice, as many results are smaller than what can be said of them: a column that is not there is null,
+and what the row's metadata notes of the files stands beside the row only.
+
 With it a folder can be checked by itself, and its row can be written again when the database has lost it. It begins
 with the sha256 of what follows that sha256, so that it cannot be adopted, or believed, with a single bit changed.
 """
@@ -73,9 +76,11 @@ def record_count(files: Mapping[str, Mapping[str, Any]]) -> int | None:
 def dump(row: Backtest, columns: Mapping[str, Any]) -> bytes:
     """The manifest of `row` as it will be once `columns` are written to it."""
     values = ((name, columns[name] if name in columns else getattr(row, name)) for name in _ATTRIBUTES)
-    plain = {_ATTRIBUTES[name].name: _plain(value) for name, value in values}
+    plain = {_ATTRIBUTES[name].name: _plain(value) for name, value in values if value is not None}
+    files = columns["metadata_"]["files"]
+    plain["metadata"] = {name: value for name, value in plain["metadata"].items() if name != "files"}
     # A line for each file and column. The indentation of the library would be ten times slower.
-    rest = f'",\n "files": {_lines(columns["metadata_"]["files"])},\n "row": {_lines(plain)}\n}}'.encode()
+    rest = f'",\n "files": {_lines(files)},\n "row": {_lines(plain)}\n}}'.encode()
     return _HEAD + hashlib.sha256(rest).hexdigest().encode() + rest
 
 
@@ -101,11 +106,13 @@ def parse(data: bytes, path: Path | str) -> tuple[dict[str, Any], dict[str, dict
         raise ResultDamaged(path, "its sha256 is not the one that stands in it")
     try:
         document = json.loads(data)
-        stored, files = document["row"], document["files"]
+        stored, files = document["row"], {name: dict(facts) for name, facts in document["files"].items()}
         row = {
-            name: _value(column, stored[column.name]) for name, column in _ATTRIBUTES.items() if column.name in stored
+            name: _value(column, stored.get(column.name))
+            for name, column in _ATTRIBUTES.items()
+            if column.nullable or column.name in stored  # an older release knew fewer columns
         }
-        return row, {name: dict(files[name]) for name in files}
+        return {**row, "metadata_": {**stored["metadata"], "files": files}}, files
     except (ValueError, KeyError, TypeError) as error:
         raise ResultDamaged(path, f"it is not a manifest of ours ({type(error).__name__}: {error})") from error
 

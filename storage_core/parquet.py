@@ -24,9 +24,11 @@ def write_table(
     rows_per_group: int = ROWS_PER_GROUP,
     notes: Mapping[str, str] | None = None,
     compression: str = COMPRESSION,
+    statistics: bool = True,
 ) -> None:
     """Write `table` to `path` by the recipe; not flushed to the disk, not atomic: see `files`.
 
+    Without `statistics` (least and greatest value by row group) a small file is smaller, and no reader can skip parts.
     `notes` go in the footer, where `table.schema.metadata` of what is read has them again.
     """
     strings = [
@@ -41,6 +43,7 @@ def write_table(
         use_dictionary=strings,
         column_encoding=encodings,
         write_page_checksum=True,
+        write_statistics=statistics,
         store_schema=False,
     ) as writer:
         writer.write_table(table, row_group_size=rows_per_group)

@@ -203,6 +203,12 @@ def _verified(root: ResultRoot, folder: ResultFolder) -> dict[str, Any]:
     return {**values, "revision": folder.revision, "parquet_path": folder.parquet_path}
 
 
+_KEPT = {
+    "task_id", "note", "pinned", "tags", "shared", "owner_id", "created_at", "updated_at", "deleted_at", "attempt",
+}  # fmt: skip
+"""What the row knows better than its manifest: people may have changed it since."""
+
+
 def _adopt(session: Session, row: Backtest | None, values: Mapping[str, Any], *, now: datetime) -> bool:
     """Complete the row from the manifest, if it is still as it was seen; insert it when there is none."""
     if row is None:
@@ -210,8 +216,7 @@ def _adopt(session: Session, row: Backtest | None, values: Mapping[str, Any], *,
         known = owner is not None and session.get(User, owner) is not None
         session.execute(insert(Backtest).values({**values, "owner_id": owner if known else None}))
     else:
-        kept = {"task_id", "note", "pinned", "tags", "owner_id", "created_at", "updated_at", "deleted_at", "attempt"}
-        columns = {name: value for name, value in values.items() if name not in kept}
+        columns = {name: value for name, value in values.items() if name not in _KEPT}
         statement = update(Backtest).where(_unchanged(row)).values(columns).returning(Backtest.task_id)
         if session.execute(statement, execution_options={"synchronize_session": False}).one_or_none() is None:
             return False

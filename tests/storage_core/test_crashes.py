@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from storage_core import backtests, manifest, result_files, result_folders, result_store
 from storage_core.backtests import Claim
 from storage_core.db import session_scope, utc_now
+from storage_core.models import Backtest
 from storage_core.reconcile import reconcile
 from storage_core.result_store import STEPS, ResultTables
 from storage_core.settings import Settings
@@ -84,6 +85,22 @@ def test_a_silent_attempt_that_wakes_up_after_its_folder_was_adopted_keeps_it(
             assert reconcile(engine, settings, now=utc_now() + timedelta(minutes=1)).adopted == [claim.task_id]
 
     result_store.save(engine, settings, claim, TABLES, metrics=METRICS, metadata=METADATA, on_step=fall_silent)
+    _assert_whole(engine, settings, claim)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_people_changed_meanwhile_is_kept_when_a_folder_is_adopted(engine: Engine, settings: Settings) -> None:
+    claim = claimed(engine)
+    _kill(settings, claim, "flushed")
+    changed = {"note": "look here", "tags": ["good"], "pinned": True, "shared": True}
+    with session_scope(engine) as session:
+        mine = session.get_one(Backtest, claim.task_id)
+        for name, value in changed.items():
+            setattr(mine, name, value)
+    assert reconcile(engine, settings, now=utc_now() + timedelta(minutes=1)).adopted == [claim.task_id]
+    kept = row(engine, claim.task_id)
+    assert {name: getattr(kept, name) for name in changed} == changed
+    assert (kept.status, kept.error_code) == ("completed", None)
     _assert_whole(engine, settings, claim)
 
 

@@ -264,6 +264,22 @@ def test_a_row_that_the_database_lost_comes_back(engine: Engine, settings: Setti
 
 
 @SQLITE
+def test_a_manifest_says_nothing_twice_and_one_that_did_is_read_too(settings: Settings, stored: Backtest) -> None:
+    """Releases until 20 November 2026 also wrote columns that are null, and the files within the metadata."""
+    path = file(settings, stored, "metadata.json")
+    document = json.loads(path.read_text())
+    assert None not in document["row"].values()
+    assert "files" not in document["row"]["metadata"]
+    columns, files = manifest.load(path.parent)
+    assert columns["metadata_"] == stored.metadata_
+    nulls = {name: None for name in columns if getattr(stored, name) is None}
+    assert nulls.keys() > {"error_code", "deleted_at"}
+    old = {"files": files, "row": {**document["row"], **nulls, "metadata": columns["metadata_"]}}
+    path.write_text(json.dumps(old, indent=1))
+    assert manifest.load(path.parent) == (columns, files)
+
+
+@SQLITE
 def test_a_damaged_folder_without_a_row_is_trash_and_foreign_ones_are_left_alone(
     engine: Engine, settings: Settings, stored: Backtest
 ) -> None:
