@@ -29,19 +29,18 @@
     if (text && said.textContent !== text) said.textContent = text;
   };
   // The keyboard stays where it was: a button that is gone after its click leaves the focus to what came instead.
-  let held = false;
+  let held = ""; // id of the fragment with the focus in it
   document.addEventListener("htmx:beforeSwap", ({ detail: { target } }) => {
-    held = Boolean(target?.contains(document.activeElement)) && document.activeElement !== document.body;
+    held = target !== document.body && target?.contains(document.activeElement) ? target.id : "";
   });
   document.addEventListener("htmx:afterSettle", (event) => {
     announce();
     const first = event.target.querySelector?.("[data-focus-on-swap]");
     if (first) first.focus();
-    else if (held && document.activeElement === document.body && event.target !== document.body) {
+    else if (held && event.target.id === held && document.activeElement === document.body) {
       event.target.tabIndex = -1;
       event.target.focus({ preventScroll: true });
     }
-    held = false;
   });
 
   // What stands in a field or a line, to be copied. Browsers hand out their clipboard over HTTPS only, else the old way.
