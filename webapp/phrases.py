@@ -14,6 +14,7 @@ from typing import Final
 from flask_babel import gettext
 
 from engine.catalog import STRATEGIES
+from webapp.error_phrases import ERRORS
 from webapp.language import current
 
 WORDS: Final = (
@@ -107,26 +108,35 @@ PATTERNS: Final = (
     "The stored result of %(id)s is missing or damaged: %(why)s",
 )  # fmt: skip
 OR_NOTHING: Final = ", or nothing"
+LONGEST, DEEPEST = 1_000, 6
 NUMBER: Final = r"[-+]?[\d.,]+(?:e[-+]?\d+)?%?"
 DATE: Final = r"\d{4}-\d\d-\d\d"
 SHAPES: Final = {
     **dict.fromkeys(("n", "low", "high", "most", "tries"), NUMBER),
     **dict.fromkeys(("day", "first", "last"), DATE),
+    "field": r"[\w.]+",
+    "exchange": r"(?:ccxt:)?[a-z0-9_]+",
+    "place": r"(?:s3://|/)\S+",
+    **dict.fromkeys(("made", "source", "dropped"), r"(?:json|parquet)(?:\+parquet)?"),
 }
 """What stands for a name in the patterns; for other names: anything."""
+TALKING: Final = frozenset({"why", "others", "allowed", "state", "what", "cure"})
+"""Names in the patterns that stand for words which speak the language too."""
 
 
 def texts() -> Iterator[str]:
     """Every text above, for the catalogues."""
     yield from WORDS
     yield from PATTERNS
+    yield from ERRORS
     yield "%(phrase)s, or nothing"
 
 
 @cache
 def _compiled() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Every pattern, the one that says the most first: it fits the fewest sentences."""
     found = []
-    for phrase in PATTERNS:
+    for phrase in sorted((*PATTERNS, *ERRORS), key=lambda one: -len(re.sub(r"%\(\w+\)s", "", one))):
         parts = re.split(r"%\((\w+)\)s", phrase)
         names = parts[1::2]
         pattern = re.escape(parts[0])
@@ -138,22 +148,37 @@ def _compiled() -> tuple[tuple[re.Pattern[str], str], ...]:
 
 def said(text: str) -> str:
     """A sentence, phrase or word from below in the language of the page; as it is when nothing here is like it."""
-    if not text or current() == "en":
-        return text
+    return text if not text or current() == "en" else _said(text, DEEPEST)
+
+
+def _said(text: str, depth: int) -> str:
+    """Of a text as long or as deep as only somebody else's code speaks, what goes too far stays as it is."""
     known = gettext(text)
-    if known != text:
+    if known != text or not depth or len(text) > LONGEST:
         return known
     if text.endswith(OR_NOTHING):
-        return gettext("%(phrase)s, or nothing", phrase=said(text.removesuffix(OR_NOTHING)))
+        return gettext("%(phrase)s, or nothing", phrase=_said(text.removesuffix(OR_NOTHING), depth - 1))
     for pattern, phrase in _compiled():
         if match := pattern.fullmatch(text):
-            return gettext(phrase, **{name: _inner(name, value) for name, value in match.groupdict().items()})
-    return text
+            return gettext(phrase, **{name: _inner(name, value, depth) for name, value in match.groupdict().items()})
+    return _parts(text, "; ", depth)
 
 
-def _inner(name: str, value: str) -> str:
+def _inner(name: str, value: str, depth: int) -> str:
     """A reason or a list inside a sentence speaks the language too."""
-    return ", ".join(said(one) for one in value.split(", ")) if name in ("why", "others") else value
+    if name not in TALKING:
+        return value
+    whole = _said(value, depth - 1)
+    return whole if whole != value else _parts(value, ", ", depth)
+
+
+def _parts(text: str, between: str, depth: int) -> str:
+    """Each part of a list in the language; the rest is tried as a whole first, as a part may hold a mark itself."""
+    head, mark, rest = text.partition(between)
+    if not mark or not depth:
+        return text
+    whole = _said(rest, depth - 1)
+    return f"{_said(head, depth - 1)}{between}{whole if whole != rest else _parts(rest, between, depth - 1)}"
 
 
 def strategy_name(name: str) -> str:
