@@ -46,8 +46,8 @@
       in: () => zoom(one.chart, 0.6),
       out: () => zoom(one.chart, 1.6),
       whole: () => one.whole?.(),
-      next: () => one.step?.("after"),
-      previous: () => one.step?.("before"),
+      next: () => box.dataset.symbol && one.step?.("after"),
+      previous: () => box.dataset.symbol && one.step?.("before"),
       png: () => picture(box, one.chart),
     }[what];
     does?.();

@@ -180,7 +180,7 @@
 
   const candles = async (box) => {
     const { at, until } = box.dataset;
-    const around = (trade) => Math.max((trade[1] - trade[0]) * 1.5, 3600);
+    const around = (trade) => Math.max((trade[1] - trade[0]) * 1.5, 30 * Number(box.dataset.bar)); // a trade of one bar needs company
     const near = (trade) => fetchData(box, [trade[0] - around(trade) * 4, trade[1] + around(trade) * 4]);
     let trade = at ? [Number(at), Number(until)] : null;
     const first = trade ? await near(trade) : await fetchData(box);

@@ -294,3 +294,11 @@ def test_quote_currencies_that_differ_are_pointed_out(trader, bars):
     assert "Careful" not in trader.get("/backtests/new/estimate", query_string=same).text
     mixed = {**same, "symbols": ["KRW-BTC", "USD-BTC"]}
     assert "adds up KRW, USD as if" in trader.get("/backtests/new/estimate", query_string=mixed).text
+
+
+def test_the_form_begins_with_the_bars_that_the_address_names(admin, bars):
+    page = admin.get("/backtests/new?symbol=KRW-ETH&timeframe=1d")
+    assert [one.get("value") for one in page.find("input", name="symbols") if "checked" in one.attrib] == ["KRW-ETH"]
+    assert page.by_id("start-date").get("value") == "2024-01-01"
+    page = admin.get("/backtests/new?symbol=KRW-NONE&timeframe=1d")
+    assert [one.get("value") for one in page.find("input", name="symbols") if "checked" in one.attrib] == ["KRW-BTC"]

@@ -11,6 +11,7 @@ from flask import Blueprint, Response, abort, flash, make_response, render_templ
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
+from engine.spec import TIMEFRAMES
 from storage_core import backtests, processes, strategy_lines
 from storage_core.backtest_keeping import UNDO_FOR
 from storage_core.errors import NotCancellable, ResultDamaged, ResultMissing
@@ -204,6 +205,7 @@ def _chart(backtest: Backtest) -> dict[str, Any]:
         "version": charts.version(bar_store(), backtest),
         "symbol": symbol,
         "symbols": backtest.symbols,
+        "bar_seconds": TIMEFRAMES[backtest.timeframe],
         "at": request.args.get("at", type=int),
         "until": request.args.get("until", type=int),
         "lines_problem": sentence(strategy_lines.problem(backtest.metadata_)),

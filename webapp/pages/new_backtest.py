@@ -32,7 +32,8 @@ PARTS = ("market", "range", "estimate")
 
 @blueprint.get("/backtests/new")
 def page() -> str:
-    """The empty form, or one filled in from another backtest (`?clone=`) or from a preset (`?preset=`)."""
+    """The empty form, or one filled in from another backtest (`?clone=`) or from a preset (`?preset=`), for a
+    strategy (`?strategy=`) or for stored bars (`?symbol=&timeframe=`)."""
     need_trader()
     return render_template("new_backtest/page.html", form=form_context(_first_values(), {}), known=None)
 
@@ -114,13 +115,22 @@ def _first_values() -> Values:
     if clone is None and preset is not None:
         return values_of(choose(found_preset(preset)), {})
     if clone is None:
-        strategies = catalogue()
-        return default_values(strategies.get(request.args.get("strategy", "")) or strategies[FIRST_STRATEGY])
+        return _on_these_bars(
+            default_values(catalogue().get(request.args.get("strategy", "")) or catalogue()[FIRST_STRATEGY])
+        )
     try:
         task_id = UUID(clone)
     except ValueError:
         abort(404)
     return values_from_spec(visible_backtest(task_id).spec)
+
+
+def _on_these_bars(values: Values) -> Values:
+    """With the symbol and the timeframe that the address names, when they are stored."""
+    wanted = request.args.get("symbol", ""), request.args.get("timeframe", "")
+    if any((one.symbol, one.timeframe) == wanted for one in bar_store().inventory()):
+        values["symbols"], values["timeframe"] = [wanted[0]], wanted[1]
+    return values
 
 
 def _refused(values: Values, errors: dict[str, str]) -> Response:
