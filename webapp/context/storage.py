@@ -194,10 +194,10 @@ def _said(job: Job) -> str:
         return back + (_(", %(count)s were gone for good", count=outcome["late"]) if outcome["late"] else "")
     count, size = outcome["deleted"], file_size(outcome["bytes"])
     if job.args["dry_run"]:
-        said = ngettext(
+        done = ngettext(
             "would delete %(num)s backtest, %(size)s", "would delete %(num)s backtests, %(size)s", count, size=size
         )
     else:
-        said = ngettext("deleted %(num)s backtest, %(size)s", "deleted %(num)s backtests, %(size)s", count, size=size)
+        done = ngettext("deleted %(num)s backtest, %(size)s", "deleted %(num)s backtests, %(size)s", count, size=size)
     kept = outcome["kept_pinned"] + outcome["kept_top"]
-    return said + (_("; keeps %(count)s that are pinned or among the best", count=kept) if kept else "")
+    return done + (_("; keeps %(count)s that are pinned or among the best", count=kept) if kept else "")
