@@ -18,7 +18,7 @@ from uuid import UUID
 
 from storage_core import legacy_check, legacy_document, legacy_read
 from storage_core.db import make_engine
-from storage_core.errors import StorageError
+from storage_core.errors import DiskProblem, StorageError
 from storage_core.files import create_bytes, disk_problems, fsync_dir
 from storage_core.legacy_errors import NotWritten
 from storage_core.legacy_find import MANIFEST, RESULT, RESULTS, TASKS
@@ -82,6 +82,8 @@ def roll_back(
                 if backup_dir is not None:
                     _compare(row, files, backup_dir / f"{row.task_id}")
                 there = _write(row, target, files, dry_run=dry_run)
+            except DiskProblem:
+                raise  # it would be the same for every other result
             except NotWritten as error:
                 report.failures.append(Failure(str(error.path), row.task_id, "not-written", "", error.problem))
             except (StorageError, ValueError, KeyError) as error:

@@ -65,6 +65,16 @@ def test_what_concerns_the_whole_run_is_a_sentence(settings: Settings, tmp_path:
 
 
 @on_sqlite
+def test_a_place_that_cannot_be_written_stops_a_roll_back_with_one_sentence(settings: Settings, tmp_path: Path) -> None:
+    assert flask(settings, "migrate-results", "--source-dir", str(a_copy(tmp_path / "legacy"))).exit_code == 0
+    (tmp_path / "file").touch()
+    done = flask(settings, "rollback-results", "--target-dir", str(tmp_path / "file" / "below"))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: cannot write {tmp_path / 'file' / 'below'}")
+    assert done.stderr.count("\n") == 1
+
+
+@on_sqlite
 def test_a_database_without_tables_is_a_sentence(engine: Engine, settings: Settings, tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE backtest_events")

@@ -1,7 +1,9 @@
 """`flask up`, `flask setup-link`, `flask create-user`."""
 
 import os
+import runpy
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -12,6 +14,8 @@ from storage_core.db import session_scope
 from storage_core.models import AuditEntry, User
 from tests.webapp.conftest import PASSWORD
 from webapp.commands import COMMANDS
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_link_opens_the_set_up_page_until_there_is_an_account(app, visitor, engine):
@@ -73,6 +77,13 @@ def test_up_becomes_the_supervisor(app, monkeypatch):
     monkeypatch.setattr(os, "execv", lambda *arguments: called.append(arguments))
     app.test_cli_runner().invoke(args=["up"])
     assert called == [(sys.executable, [sys.executable, "-m", "workers.supervisor"])]
+
+
+def test_a_wrong_setting_is_a_sentence_and_no_trace(monkeypatch, tmp_path):
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("RESULT_STORAGE_MODE", "odd")
+    with pytest.raises(click.ClickException, match="RESULT_STORAGE_MODE is 'odd'; allowed: parquet-only, dual-write"):
+        runpy.run_path(str(ROOT / "wsgi.py"))
 
 
 def test_each_command_explains_itself(app):
