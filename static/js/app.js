@@ -29,17 +29,21 @@
     if (text && said.textContent !== text) said.textContent = text;
   };
   // The keyboard stays where it was: a button that is gone after its click leaves the focus to what came instead.
+  const began = new WeakSet(); // requests from where the focus was; a button that is switched off meanwhile loses it
   let held = ""; // id of the fragment with the focus in it
-  document.addEventListener("htmx:beforeSwap", ({ detail: { target } }) => {
-    held = target !== document.body && target?.contains(document.activeElement) ? target.id : "";
+  const holds = (target) => target && target !== document.body && target.contains(document.activeElement);
+  document.addEventListener("htmx:beforeRequest", ({ detail: { target, xhr } }) => holds(target) && began.add(xhr));
+  document.addEventListener("htmx:beforeSwap", ({ detail: { target, xhr } }) => {
+    held = holds(target) || (began.has(xhr) && document.activeElement === document.body) ? target.id : "";
   });
   document.addEventListener("htmx:afterSettle", (event) => {
     announce();
     const first = event.target.querySelector?.("[data-focus-on-swap]");
     if (first) first.focus();
     else if (held && event.target.id === held && document.activeElement === document.body) {
-      event.target.tabIndex = -1;
-      event.target.focus({ preventScroll: true });
+      const wrong = event.target.querySelector("[aria-invalid='true']");
+      if (!wrong) event.target.tabIndex = -1;
+      (wrong || event.target).focus({ preventScroll: !wrong });
     }
   });
 
