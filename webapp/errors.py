@@ -20,6 +20,7 @@ from storage_core.errors import AccountNotFound, BacktestNotFound, BadCursor, Jo
 from storage_core.object_errors import ObjectError
 from webapp.htmx import is_htmx
 from webapp.language import before_login, current
+from webapp.phrases import said
 from webapp.problems import KINDS, problem, usual_code
 from workers.errors import BrokerDown
 
@@ -63,7 +64,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(AccountNotFound, lambda error: answer(404))
     app.register_error_handler(JobNotFound, lambda error: answer(404))
     app.register_error_handler(BacktestNotFound, lambda error: answer(404))
-    app.register_error_handler(BadCursor, lambda error: answer(400, str(error), "bad_cursor"))
+    app.register_error_handler(BadCursor, lambda error: answer(400, said(str(error)), "bad_cursor"))
     app.register_error_handler(ResultMissing, _on_missing)
     app.register_error_handler(ResultDamaged, _on_damaged)
     app.register_error_handler(ObjectError, _on_object_store)
@@ -141,7 +142,7 @@ def _on_missing(_error: ResultMissing) -> Response:
 
 
 def _on_damaged(error: ResultDamaged) -> Response:
-    return answer(500, _("The stored result cannot be read: %(why)s.", why=error.problem), "result_damaged")
+    return answer(500, _("The stored result cannot be read: %(why)s.", why=said(error.problem)), "result_damaged")
 
 
 def _on_broker(error: BrokerDown) -> Response:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
+from uuid import UUID, uuid4
 
 import pytest
 from babel.messages.catalog import Catalog
@@ -15,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 
 from storage_core import backtests
 from storage_core.db import session_scope
-from storage_core.models import Preset, Schedule, User
+from storage_core.events import add_event
+from storage_core.models import Alert, Backtest, CustomStrategy, Job, Preset, Schedule, User
 from tests.webapp import results
 from tests.webapp.conftest import Browser
 from tests.webapp.page import Page
@@ -26,6 +28,7 @@ from webapp.translations import __main__ as tool
 KOREAN = re.compile("[가-힣]")
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%%")
 NOT_WORDS = ("/api/", "/static/", "/charts/", "/healthz", "/readyz", "/metrics")
+SPOKEN = ("title", "aria-label", "placeholder", "alt", "data-announce", "hx-confirm")
 NOW = datetime(2025, 10, 9, 12, 0, tzinfo=UTC)
 
 
@@ -203,21 +206,90 @@ def lived_in(engine, users, completed, bars) -> list[str]:
         )
         session.add(Preset(owner_id=ada, name="빠르게", strategy="sma_cross", fields=results.spec(), shared=True))
     results.start(engine, running)
+    trouble(engine, ada, done)
     ids = ",".join(one.rpartition("/")[2] for one in (done, other))
     return [done, other, f"/backtests/{failed}", f"/backtests/{running}", f"/compare?ids={ids}", "/compare",
             "/backtests?sharpe_min=x&symbol=NONE", f"{done}/report.html", "/backtests?status=failed"]  # fmt: skip
 
 
+def trouble(engine, ada: int, done: str) -> None:
+    """What goes wrong in a life, in the words of the code: alerts, jobs, backtests, strategies, schedules."""
+    messages = [
+        f"Backtest {uuid4()} (sma_cross) failed in every attempt: strategy 'mine': signals failed: KeyError: 'n'",
+        "The queue server does not answer: TimeoutError", "No worker has given a sign of life since 2025-01-01",
+        "A backtest has waited for 12 min although 1 of 2 workers are idle",
+        "The disk of /data is 91% full: 3.2 GB are free", "No backup for more than 26 hours: there has been none.",
+        "7 results are not kept as json, which the storage mode dual-write asks for: run flask repair-results",
+        "The channel json://host does not take messages: it did not answer in time",
+        f"The stored result of {uuid4()} is missing or damaged: /data/x.parquet: it does not exist",
+    ]  # fmt: skip
+    problems = [
+        "upbit: it has no market KRW-XYZ; near to it: KRW-XRP", "binance: it answered 500",
+        "ccxt:kraken: it cannot be reached (ConnectTimeout)", "cannot write /data/bars/x: No space left on device",
+        "bars of KRW-BTC 1h cannot be stored: the times are not strictly increasing",
+        "another backup is running; try again when it is done",
+        "the database is damaged, so no backup was made of it: page 3",
+    ]  # fmt: skip
+    kinds = [
+        "fetch_bars",
+        "backup",
+        "verify_backup",
+        "rehearse_backup",
+        "prune_backups",
+        "cleanup_results",
+        "verify-results",
+    ]
+    fetched = {"exchange": "upbit", "symbol": "KRW-BTC", "timeframe": "1h", "wins": "stored",
+               "start": "2024-01-01T00:00:00+00:00", "end": None}  # fmt: skip
+    ended = {"status": "failed", "finished_at": NOW, "error_code": "exchange_refused", "owner_id": ada}
+    own = {"help": "", "params": {}, "source": "strategies/x.py", "sha256": "ab" * 32}
+    with session_scope(engine) as session:
+        for number, message in enumerate(messages):
+            over = NOW if number % 2 else None
+            session.add(Alert(key=f"x:{number}", kind="queue", message=message, resolved_at=over))
+        for kind, why in zip(kinds, problems, strict=True):
+            session.add(
+                Job(job_id=uuid4(), kind=kind, args=fetched if kind == "fetch_bars" else {}, error_message=why, **ended)
+            )
+        session.add(Job(job_id=uuid4(), kind="fetch_bars", args=fetched, error_message=problems[1], **ended))
+        for name, why in (("one", "there is no function signals(bars, params)"), ("two", "not a Python file")):
+            session.add(CustomStrategy(name=name, label=name, error=why, **own))
+        row = session.get_one(Backtest, UUID(done[-36:]))
+        why = "the line 'Next' changes at bar 7 when later bars are cut off (lookahead)"
+        row.metadata_ = {**row.metadata_, "lines": {"drawn": [], "problem": why}}
+        add_event(session, row.task_id, "lines_missing", attempt=1, detail={"message": why})
+        add_event(session, row.task_id, "released", attempt=1, detail={"reason": "the worker was told to stop"})
+        late = "There are no bars after 2025-01-01 00:00 UTC, the last one of the run before. Fetch or import some."
+        session.add(
+            Schedule(owner_id=ada, name="주간", spec=results.spec(), every="week", next_run_at=NOW, last_error=late)
+        )
+
+
 def test_every_page_in_korean(speaker, lived_in, korean):
     known = english_sentences(korean)
     assert len(known) > 500
-    seen = {}
+    seen, foreign = {}, {}
     for address, page in pages(speaker, ["/", *lived_in]):
         assert '<html lang="ko"' in page.html, address
         visible = text_of(page)
         seen[address] = [text for text in known if text in visible]
+        foreign |= {text: address for text in pieces(page) if ENGLISH.search(text)}
     assert len(seen) > 30
     assert {address: found for address, found in seen.items() if found} == {}
+    assert foreign == {}, "no catalogue has these: say them with _(), or add them to webapp/phrases.py"
+
+
+ENGLISH = re.compile(r"(?:\b[A-Za-z][a-z']*\b[ ,]+){2,}\b[a-z']{2,}\b")
+"""Three words in a row, whatever they say."""
+
+
+def pieces(page: Page) -> set[str]:
+    """Every piece of text that stands by itself on a page: in an element, after one, or in an attribute."""
+    found = {value for element in page.elements for name, value in element.attrib.items() if name in SPOKEN}
+    for element in page.root.iter():
+        inside = element.text if element.tag not in ("pre", "code", "script", "style") else ""
+        found |= {inside or "", element.tail or ""}
+    return {" ".join(text.split()) for text in found}
 
 
 def english_sentences(korean: Catalog) -> list[str]:
@@ -239,7 +311,7 @@ def text_of(page: Page) -> str:
             if child.tag in ("pre", "code", "script", "style"):
                 parent.remove(child)
     spoken = [value for element in page.elements for name, value in element.attrib.items()
-              if name in ("title", "aria-label", "placeholder", "alt", "data-announce", "hx-confirm")]  # fmt: skip
+              if name in SPOKEN]  # fmt: skip
     return " ".join([page.text, *spoken])
 
 

@@ -20,7 +20,7 @@ from webapp.context.rows import short_symbols, state_words
 from webapp.filters import duration
 from webapp.language import translated
 from webapp.people import Person
-from webapp.phrases import said
+from webapp.phrases import said, strategy_name
 
 if TYPE_CHECKING:
     from workers.dead_letters import DeadLetter
@@ -133,7 +133,9 @@ def _shown(row: Backtest | None, viewer: Person) -> bool:
 
 def _dead(letter: DeadLetter, row: Backtest | None) -> Dead:
     there = row is not None and row.deleted_at is None
-    title = f"{row.strategy} · {short_symbols(row.symbols)} {row.timeframe}" if row else _("deleted for good")
+    title = _("deleted for good")
+    if row is not None:
+        title = f"{strategy_name(row.strategy)} · {short_symbols(row.symbols)} {row.timeframe}"
     tries = _("%(tries)s of %(most)s", tries=row.attempt - row.excused, most=MAX_ATTEMPTS) if row else ""
     return {
         "task_id": letter.task_id,
