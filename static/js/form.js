@@ -52,6 +52,31 @@
     if (!Object.keys(errors).length) form.querySelector(".notice-error")?.remove();
   };
 
+  // What was typed while a fragment was on its way goes into it: the person is ahead of the server.
+  const ahead = new Map();
+  const named = (root, name) => [...root.querySelectorAll(`[name="${CSS.escape(name)}"]`)];
+  document.addEventListener("htmx:beforeSwap", ({ detail: { target, requestConfig } }) => {
+    const form = target?.closest?.("form[data-check]");
+    const sent = requestConfig.formData;
+    if (!form || requestConfig.verb !== "get" || !sent.has("timeframe")) return; // it did not ask by what the form says
+    const now = new FormData(form);
+    for (const { name } of target.querySelectorAll("[name]")) {
+      if (String(sent.getAll(name)) !== String(now.getAll(name))) ahead.set(name, now.getAll(name));
+    }
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const form = document.getElementById("new-backtest");
+    const typed = [...ahead];
+    ahead.clear();
+    for (const [name, values] of form ? typed : []) {
+      for (const control of named(form, name)) {
+        if (control.type === "checkbox") control.checked = values.includes(control.value);
+        else control.value = values[0] ?? "";
+      }
+      named(form, name)[0]?.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+  });
+
   // Going back from a backtest comes to its form as it was sent, instead of to an empty one.
   document.addEventListener("htmx:beforeOnLoad", ({ detail: { elt, xhr } }) => {
     const made = /^\/backtests\/([0-9a-f-]{36})$/.exec(xhr.getResponseHeader("HX-Redirect") || "");

@@ -20,7 +20,7 @@ def test_it_polls_quickly_at_first_and_stops_with_the_result(admin, engine, sett
     address = f"/backtests/{task_id}"
     status = admin.get(address).by_id("backtest-status")
     assert status.get("hx-get") == f"{address}/status"
-    assert status.get("hx-trigger") == "load delay:100ms"
+    assert status.get("hx-trigger") == "load delay:30ms"
     assert status.get("hx-target") == "this"
     results.start(engine, task_id)
     running = admin.get(f"{address}/status", htmx=True)

@@ -20,7 +20,7 @@ from webapp.language import translated
 from webapp.phrases import said, sentence
 
 WHOLE_MONEY: Final = 100_000  # equity from which amounts are shown without cents
-POLLS: Final = ((1.5, "100ms"), (5.0, "250ms"))
+POLLS: Final = ((0.5, "30ms"), (1.5, "100ms"), (5.0, "250ms"))
 """Up to which age, in seconds, how soon to look again: most backtests end within a second."""
 SLOW_POLL: Final = "1s"
 PATIENCE_SECONDS: Final = 5.0

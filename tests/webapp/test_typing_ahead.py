@@ -1,0 +1,21 @@
+"""The form of a new backtest on a slow line: what is typed while a part of it is fetched anew is not lost."""
+
+import re
+
+from playwright.sync_api import Route, expect
+
+MARKET = re.compile(r"/backtests/new/market\?")
+
+
+def test_what_is_typed_while_a_part_is_on_its_way_stays(page, bars):
+    page.goto("/backtests/new")
+    on_its_way: list[Route] = []
+    page.route(MARKET, lambda route: on_its_way.append(route))  # noqa: PLW0108  playwright looks at its signature
+    with page.expect_request(MARKET):
+        page.get_by_label("Timeframe").select_option("1d")
+    page.get_by_label("Only the last bars").fill("33")
+    with page.expect_response(MARKET):
+        on_its_way[0].continue_()
+    expect(page.get_by_role("checkbox", name=re.compile("KRW-ETH"))).to_be_visible()
+    expect(page.get_by_label("Only the last bars")).to_have_value("33")
+    expect(page.get_by_label("Timeframe")).to_have_value("1d")
