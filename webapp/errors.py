@@ -18,9 +18,9 @@ from werkzeug.exceptions import HTTPException
 
 from storage_core.errors import AccountNotFound, BacktestNotFound, BadCursor, JobNotFound, ResultDamaged, ResultMissing
 from storage_core.object_errors import ObjectError
-from webapp.htmx import is_htmx
+from webapp.htmx import go_to, is_htmx
 from webapp.language import before_login, current
-from webapp.phrases import said
+from webapp.phrases import said, sentence
 from webapp.problems import KINDS, problem, usual_code
 from workers.errors import BrokerDown
 
@@ -64,7 +64,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(AccountNotFound, lambda error: answer(404))
     app.register_error_handler(JobNotFound, lambda error: answer(404))
     app.register_error_handler(BacktestNotFound, lambda error: answer(404))
-    app.register_error_handler(BadCursor, lambda error: answer(400, said(str(error)), "bad_cursor"))
+    app.register_error_handler(BadCursor, lambda error: answer(400, sentence(str(error)), "bad_cursor"))
     app.register_error_handler(ResultMissing, _on_missing)
     app.register_error_handler(ResultDamaged, _on_damaged)
     app.register_error_handler(ObjectError, _on_object_store)
@@ -116,11 +116,25 @@ def _on_http(error: HTTPException) -> Response:
     if error.response is not None:
         return make_response(error.response)
     status = error.code or 500
+    if status == 405 and request.method == "GET" and (page := _page_above(request.path)) is not None:
+        return go_to(page)
     response = answer(status, _own_words(error))
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value
     return response
+
+
+def _page_above(path: str) -> str | None:
+    """The page that a form at `path` belongs to: where a reload leads after the form was refused there."""
+    above = path.rpartition("/")[0]
+    if for_machine() or is_htmx() or not above:
+        return None
+    try:
+        current_app.create_url_adapter(request).match(above, method="GET")
+    except HTTPException:
+        return None
+    return above
 
 
 def _own_words(error: HTTPException) -> str | None:

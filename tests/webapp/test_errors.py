@@ -56,3 +56,17 @@ def test_a_database_that_is_gone_is_said_to_be_gone(app, admin, settings, addres
     assert "database does not answer" in answer.get_data(as_text=True)
     with app.app_context(), pytest.raises(OperationalError):
         queue_counts()
+
+
+@pytest.mark.parametrize(
+    ("form", "page"),
+    [
+        ("/account/tokens", "/account"),
+        ("/data/fetch", "/data"),
+        ("/backtests/selected", "/backtests"),
+        ("/operations/storage/preview", "/operations/storage"),
+    ],
+)
+def test_a_reload_after_a_refused_form_leads_to_its_page(admin, form, page):
+    answer = admin.client.get(form)
+    assert (answer.status_code, answer.location) == (303, page)
