@@ -19,3 +19,12 @@ def test_what_is_typed_while_a_part_is_on_its_way_stays(page, bars):
     expect(page.get_by_role("checkbox", name=re.compile("KRW-ETH"))).to_be_visible()
     expect(page.get_by_label("Only the last bars")).to_have_value("33")
     expect(page.get_by_label("Timeframe")).to_have_value("1d")
+
+
+def test_a_click_on_run_right_after_typing_runs(page, bars):
+    """The estimate that follows the typing asks the server at the very moment of the click."""
+    page.goto("/backtests/new")
+    page.get_by_label("Only the last bars").fill("44")
+    page.wait_for_load_state("networkidle")
+    page.get_by_role("button", name="Run backtest").click()
+    page.wait_for_url(re.compile(r"/backtests/[0-9a-f-]{36}$"))
