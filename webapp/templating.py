@@ -25,6 +25,7 @@ HTMX_CONFIG: Final = json.dumps(
         "historyCacheSize": 0,  # pages are private: nothing of them is kept in the browser's storage
         "refreshOnHistoryMiss": True,
         "scrollIntoViewOnBoost": False,
+        "disableInheritance": True,  # what an element asks for, and what it switches off meanwhile, stands on itself
         "responseHandling": [
             {"code": "204", "swap": False},
             {"code": "[23]..", "swap": True},
