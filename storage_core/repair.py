@@ -73,7 +73,7 @@ class _Need:
     noted: tuple[str, ...]
     whole: tuple[str, ...]
     target: tuple[str, ...]
-    problems: Mapping[str, str]
+    problems: Mapping[str, StorageError]
     lines_lost: bool
 
     @property
@@ -108,13 +108,13 @@ class _Repairer:
     def need(self, row: Backtest, listed: Mapping[str, ResultFolder]) -> _Need:
         """Look at the files that the row names."""
         files = row.metadata_.get("files") or {}
-        noted, problems = modes.sides_in(files), {}
+        noted, problems = modes.sides_in(files), dict[str, StorageError]()
         for side in noted:
             try:
                 folder = listed.get(row.parquet_path or "") or self.root.of_row(row)
                 self.root.verify(folder, {name: files[name] for name in FILES[side]}, deep=self.deep)
             except (ResultDamaged, ResultMissing) as error:
-                problems[side] = str(error)
+                problems[side] = error
         asked = modes.MODES[self.settings.result_storage_mode]
         target = asked if self.remove_other else tuple(side for side in SIDES if side in asked or side in noted)
         whole = tuple(side for side in noted if side not in problems)
@@ -253,6 +253,7 @@ def repair(
 
 def _lost(row: Backtest, need: _Need) -> StorageError:
     """Nothing is left to write the result from."""
-    if need.problems:
-        return ResultDamaged(row.parquet_path or "", "; ".join(need.problems.values()))
-    return ResultMissing(row.task_id, row.parquet_path)
+    problems = list(need.problems.values()) or [ResultMissing(row.task_id, row.parquet_path)]
+    if len(problems) == 1:
+        return problems[0]
+    return ResultDamaged(row.parquet_path or "", "; ".join(map(str, problems)))

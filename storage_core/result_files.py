@@ -20,6 +20,8 @@ from storage_core.schemas import KNOWN_VERSIONS, SCHEMA_VERSION, SCHEMAS
 SCHEMA = {"schema_version": SCHEMA_VERSION}
 FORMAT = {**SCHEMA, "compression": parquet.COMPRESSION, "formula_version": FORMULA_VERSION}
 """What the metadata of a row says about the files."""
+UNREADABLE = (pa.ArrowException, OSError, LookupError, ValueError, TypeError, ArithmeticError)
+"""What reading Parquet with changed bits in it may raise."""
 SMALL = 10_000
 """Rows up to which a table has no statistics: nobody skips parts of it, and they were an eighth of its bytes."""
 VERSION_KEY, _LEFT_OUT_KEY = "coin_hts.schema_version", "coin_hts.left_out"
@@ -63,19 +65,23 @@ def write_table(
     return facts
 
 
-def read(path: Path, *, columns: Sequence[str] | None = None, symbol: str | None = None) -> pa.Table:
+def read(
+    path: Path, *, sha256: str | None = None, columns: Sequence[str] | None = None, symbol: str | None = None
+) -> pa.Table:
     """Read one file of a result in its schema's order, one symbol's rows only when `symbol` is given.
 
-    Columns that were left out are computed again, bit for bit. Raises FileNotFoundError, ResultDamaged, UnknownSchema.
+    Columns that were left out are computed again, bit for bit. Without `sha256`, that of the file when it was stored, a
+    bit that changed in its footer can go unseen. Raises FileNotFoundError, ResultDamaged, UnknownSchema.
     """
     schema = SCHEMAS[path.stem]
     names = list(schema.names if columns is None else columns)
     wanted = names if symbol is None or "symbol" in names else [*names, "symbol"]
     try:
+        check_sha256(path, sha256)
         table = _read(path, pa.schema([schema.field(name) for name in wanted]))
-    except (FileNotFoundError, UnknownSchema):
+    except (FileNotFoundError, UnknownSchema, ResultDamaged):
         raise
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise ResultDamaged(path, (str(error) or repr(error)).splitlines()[0]) from error
     if symbol is not None:
         table = table.filter(pc.equal(table["symbol"], symbol))
@@ -88,8 +94,17 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
         notes = _notes(file)
         stored = derive.stored_columns(path.stem, schema.names, notes)
         if missing := set(stored) - set(file.schema_arrow.names):
-            raise KeyError(f"columns are missing: {', '.join(sorted(missing))}")
+            raise ValueError(f"columns are missing: {', '.join(sorted(missing))}")
         return derive.give_back(path.stem, file.read(columns=stored), schema, notes)
+
+
+def check_sha256(path: Path, sha256: str | None) -> None:
+    """Raise ResultDamaged when the file is not the one that was stored: pages have checksums, footers have none.
+
+    It costs a hundredth of what reading the columns does. Raises OSError.
+    """
+    if sha256 is not None and sha256_file(path) != sha256:
+        raise ResultDamaged(path, "its sha256 is not the one that was stored")
 
 
 def left_out(path: Path) -> derive.Notes:
@@ -125,7 +140,6 @@ def verify(folder: Path, files: Mapping[str, Mapping[str, Any]], *, deep: bool =
             raise ResultDamaged(path, "it does not exist")
         if path.stat().st_size != facts["bytes"]:
             raise ResultDamaged(path, f"it has {path.stat().st_size} bytes, {facts['bytes']} were stored")
-        if deep and sha256_file(path) != facts["sha256"]:
-            raise ResultDamaged(path, "its sha256 is not the one that was stored")
+        check_sha256(path, facts["sha256"] if deep else None)
         if deep and name in SCHEMAS and pq.read_metadata(path).num_rows != facts["rows"]:
             raise ResultDamaged(path, f"it does not have the {facts['rows']} rows that were stored")

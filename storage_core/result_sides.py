@@ -106,7 +106,9 @@ def read_side(
     symbol: str | None = None,
 ) -> pa.Table:
     """Read a table from this side. Raises ResultMissing, ResultDamaged, UnknownSchema."""
+    files = row.metadata_.get("files") or {}
     if side == PARQUET:
-        return root.read(row, name, partial(result_files.read, columns=columns, symbol=symbol))
-    digest = row.metadata_["files"]["result"]["sha256"]
+        digest = (files.get(name) or {}).get("sha256")
+        return root.read(row, name, partial(result_files.read, sha256=digest, columns=columns, symbol=symbol))
+    digest = files["result"]["sha256"]
     return root.read(row, "result", partial(json_read.read, name=name, sha256=digest, columns=columns, symbol=symbol))

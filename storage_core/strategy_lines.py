@@ -97,27 +97,28 @@ def read(root: ResultRoot, row: Backtest, *, symbol: str | None = None) -> pa.Ta
 
     Raises ResultMissing, ResultDamaged, UnknownSchema.
     """
-    count = len(drawn(row.metadata_))
-    return root.read(row, LINES, lambda path: read_file(path, count, symbol=symbol))
+    count, facts = len(drawn(row.metadata_)), (row.metadata_.get("files") or {}).get(LINES) or {}
+    return root.read(row, LINES, lambda path: read_file(path, count, sha256=facts.get("sha256"), symbol=symbol))
 
 
-def read_file(path: Path, count: int, *, symbol: str | None = None) -> pa.Table:
-    """The same from the file at `path`, which has so many lines.
+def read_file(path: Path, count: int, *, sha256: str | None = None, symbol: str | None = None) -> pa.Table:
+    """The same from the file at `path`, which has so many lines and, when it is given, that digest.
 
     Raises FileNotFoundError, ResultDamaged, UnknownSchema.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from storage_core.result_files import notes_of
+    from storage_core.result_files import UNREADABLE, check_sha256, notes_of
     from storage_core.schemas import lines_schema
 
     try:
+        check_sha256(path, sha256)
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             notes_of(file)
             table = file.read().replace_schema_metadata(None).cast(lines_schema(count))
-    except (FileNotFoundError, UnknownSchema):
+    except (FileNotFoundError, UnknownSchema, ResultDamaged):
         raise
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise ResultDamaged(path, (str(error) or repr(error)).splitlines()[0]) from error
     return table if symbol is None else table.filter(pa.compute.equal(table["symbol"], symbol))

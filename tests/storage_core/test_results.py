@@ -1,11 +1,12 @@
 """Results: what is saved is what is read, bit for bit; what is damaged, missing or impossible is said."""
 
+import copy
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +19,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from storage_core import manifest, result_store
+from storage_core import manifest, result_files, result_store
 from storage_core.backtests import Claim
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import BadTables, ClaimLost, DiskProblem, ResultDamaged, ResultMissing, UnknownSchema
+from storage_core.files import sha256_file
 from storage_core.models import Backtest
 from storage_core.reconcile import reconcile
 from storage_core.result_store import TABLES, ResultTables
@@ -219,6 +221,22 @@ def test_damage_is_named(engine: Engine, settings: Settings, stored: Backtest, n
 
 
 @SQLITE
+@pytest.mark.parametrize("name", TABLES)
+def test_no_bit_that_changed_goes_unseen(settings: Settings, stored: Backtest, name: str) -> None:
+    """Pages have checksums; what stands between them and in the footer has not, and the formulas are there."""
+    path = file(settings, stored, f"{name}.parquet")
+    whole = path.read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 100)):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises(ResultDamaged, match=f"{name}\\.parquet is damaged: its sha256"):
+            result_store.read_table(settings, stored, name, columns=["symbol"])
+        with suppress(ResultDamaged, UnknownSchema):  # nobody to ask what was stored: no other error comes
+            result_files.read(path)
+
+
+@SQLITE
 def test_a_missing_file_or_folder_is_named(engine: Engine, settings: Settings, stored: Backtest) -> None:
     file(settings, stored, "symbol_signals.parquet").unlink()
     with pytest.raises(ResultMissing, match=r"symbol_signals\.parquet"):
@@ -244,9 +262,14 @@ def test_a_row_never_points_outside_the_results(
 
 
 @SQLITE
-def test_an_unknown_schema_version_is_named(settings: Settings, stored: Backtest) -> None:
+def test_an_unknown_schema_version_is_named(engine: Engine, settings: Settings, stored: Backtest) -> None:
     path = file(settings, stored, "symbol_summary.parquet")
     pq.write_table(pq.read_table(path).replace_schema_metadata({"coin_hts.schema_version": "9.9"}), path)
+    with session_scope(engine) as session:
+        noted = copy.deepcopy(stored.metadata_)
+        noted["files"]["symbol_summary"]["sha256"] = sha256_file(path)
+        session.get_one(Backtest, stored.task_id).metadata_ = noted
+    stored = row(engine, stored.task_id)
     with pytest.raises(UnknownSchema, match=r"version '9\.9'; this release reads 1\.0"):
         result_store.read_table(settings, stored, "symbol_summary")
 
