@@ -103,22 +103,20 @@ def test_lines_are_stored_with_the_result(runtime):
 
 
 @SQLITE
-@pytest.mark.parametrize("name", FAILING)
-def test_failing_lines_leave_the_result_as_it_would_be_without_them(runtime, name):
-    lines, says = FAILING[name]
+def test_failing_lines_leave_the_result_as_it_would_be_without_them(runtime):
     write(runtime, "plain", "")
-    write(runtime, "mine", lines)
     plain = ran(runtime, "plain", "USD-BTC", "USD-ETH")
-    done = ran(runtime, "mine", "USD-BTC", "USD-ETH")
-    assert (done.status, done.attempt) == ("completed", 1)
-    assert says in problem(done.metadata_)
-    assert (drawn(done.metadata_), result_store.read_lines(runtime.settings, done)) == ([], None)
-    assert kinds(runtime, done.task_id)[-2:] == ["completed", "lines_missing"]
-    assert done.metadata_["metrics"] == plain.metadata_["metrics"]
-    assert done.metadata_["lookahead"]["ok"]
-    for table in result_store.TABLES:
-        tables = [result_store.read_table(runtime.settings, one, table) for one in (plain, done)]
-        assert tables[0].equals(tables[1])
+    before = {table: result_store.read_table(runtime.settings, plain, table) for table in result_store.TABLES}
+    for name, (lines, says) in FAILING.items():
+        write(runtime, name, lines)
+        done = ran(runtime, name, "USD-BTC", "USD-ETH")
+        assert (done.status, done.attempt) == ("completed", 1), name
+        assert says in problem(done.metadata_), name
+        assert (drawn(done.metadata_), result_store.read_lines(runtime.settings, done)) == ([], None)
+        assert kinds(runtime, done.task_id)[-2:] == ["completed", "lines_missing"]
+        assert (done.metadata_["metrics"], done.metadata_["lookahead"]["ok"]) == (plain.metadata_["metrics"], True)
+        for table, expected in before.items():
+            assert result_store.read_table(runtime.settings, done, table).equals(expected), name
 
 
 def test_whatever_an_error_says_every_database_takes_it(runtime):
