@@ -1,6 +1,7 @@
 """flask migrate-results and rollback-results: what they print, what they write, how they end."""
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -62,6 +63,12 @@ def test_what_concerns_the_whole_run_is_a_sentence(settings: Settings, tmp_path:
     done = flask(settings, "migrate-results", "--source-dir", str(tmp_path), "--cutoff", "soon")
     assert done.exit_code == 2
     assert "'soon' is not a date such as 2026-11-01" in done.stderr
+
+
+@on_sqlite
+def test_whether_results_shrink_or_grow_is_said(settings: Settings, tmp_path: Path) -> None:
+    done = flask(settings, "migrate-results", "--source-dir", str(a_copy(tmp_path / "legacy")), "--dry-run")
+    assert re.search(r" after: \d+\.\d% more\n", done.stdout), "the samples have a handful of trades each"
 
 
 @on_sqlite

@@ -131,7 +131,8 @@ def _say_migrated(report: Report) -> None:
         click.echo(f"{report.verified:>8,} migrated earlier, compared with their backups and equal")
     if report.reduction_pct is not None:
         before, after = file_size(report.bytes_before), file_size(report.bytes_after)
-        click.echo(f"{before} before, {after} after: {report.reduction_pct:.1f}% less")
+        change = "less" if report.reduction_pct >= 0 else "more"  # with JSON beside the tables
+        click.echo(f"{before} before, {after} after: {abs(report.reduction_pct):.1f}% {change}")
     click.echo(f"{report.seconds:.1f} seconds, {report.files_per_second:.0f} files a second")
     for doubt in report.doubts:
         click.echo(f"doubt: {doubt}", err=True)
