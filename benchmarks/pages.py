@@ -59,6 +59,7 @@ def addresses(root: str, results: list[str]) -> dict[str, tuple[str, str]]:
     drawn = {
         "overview": results[-1],
         "chart": f"{results[-1]}/chart",
+        "analysis": f"{results[-1]}/analysis",
         "compare": f"{root}/compare?ids={ids}",
         "bars": f"{root}/data/USD-BTC/1h",
     }
@@ -67,7 +68,6 @@ def addresses(root: str, results: list[str]) -> dict[str, tuple[str, str]]:
         "list": f"{root}/backtests",
         "new": f"{root}/backtests/new",
         "trades": f"{results[-1]}/trades",
-        "analysis": f"{results[-1]}/analysis",
         "setup": f"{results[-1]}/setup",
         "data": f"{root}/data",
         "strategies": f"{root}/strategies",

@@ -143,12 +143,9 @@ def _own_words(error: HTTPException) -> str | None:
     return error.description if error.description != stock and error.code != 429 else None
 
 
-def _on_csrf(error: CSRFError) -> Response:
-    return answer(
-        400,
-        _("The form is too old or came from elsewhere (%(why)s) Reload the page.", why=error.description),
-        "csrf_failed",
-    )
+def _on_csrf(_error: CSRFError) -> Response:
+    why = _("The form is too old or came from elsewhere: you may have been logged out meanwhile. Reload the page.")
+    return answer(400, why, "csrf_failed")
 
 
 def _on_missing(_error: ResultMissing) -> Response:
