@@ -140,10 +140,8 @@ def _file_problems(
             report.bytes += path.stat().st_size
             if changed := _changed(path, facts):
                 yield changed
-            elif name in modes.FILES[modes.PARQUET]:
+            elif name in (*modes.FILES[modes.PARQUET], modes.LINES):
                 yield from _content_problems(path, row, facts, counts, report)
-            elif name == modes.LINES:
-                yield from _line_problems(path, row, facts, counts, report)
             elif name == "result" and row.stores == modes.JSON:
                 yield from _json_problems(path, row, facts, counts, report)
     except FileNotFoundError:
@@ -162,10 +160,13 @@ def _changed(path: Path, facts: Mapping[str, Any]) -> str:
 def _content_problems(
     path: Path, row: Backtest, facts: Mapping[str, Any], counts: dict[str, Counts], report: Report
 ) -> Iterator[str]:
-    from storage_core import result_files, verify_contents
+    from storage_core import result_files, strategy_lines, verify_contents
 
     try:
-        table, notes = result_files.read(path), result_files.left_out(path)
+        if path.stem == modes.LINES:
+            table, notes = strategy_lines.read_file(path, len(strategy_lines.drawn(row.metadata_))), {}
+        else:
+            table, notes = result_files.read(path), result_files.left_out(path)
     except ResultDamaged as error:
         yield f"it cannot be read: {error.problem}"
     except UnknownSchema as error:
@@ -176,25 +177,6 @@ def _content_problems(
             yield f"it has {table.num_rows:,} rows, {facts['rows']:,} were stored"
         yield from verify_contents.problems(path.stem, table, row, notes=notes, facts=facts)
         counts[path.stem] = verify_contents.counts_of(path.stem, table)
-
-
-def _line_problems(
-    path: Path, row: Backtest, facts: Mapping[str, Any], counts: dict[str, Counts], report: Report
-) -> Iterator[str]:
-    from storage_core import strategy_lines, verify_contents
-
-    try:
-        table = strategy_lines.read_file(path, len(strategy_lines.drawn(row.metadata_)))
-    except ResultDamaged as error:
-        yield f"it cannot be read: {error.problem}"
-    except UnknownSchema as error:
-        yield f"{error}"
-    else:
-        report.rows += table.num_rows
-        if table.num_rows != facts["rows"]:
-            yield f"it has {table.num_rows:,} rows, {facts['rows']:,} were stored"
-        yield from verify_contents.problems(modes.LINES, table, row, notes={}, facts={})
-        counts[modes.LINES] = verify_contents.counts_of(modes.LINES, table)
 
 
 def _json_problems(
