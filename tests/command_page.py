@@ -17,7 +17,7 @@ KINDS = {
     "Bars": ("bars",),
     "Queue": ("queue-status", "dead-letters", "verify"),
     "Stored results": (
-        "storage-stats",
+        "storage-stats", "copy-database",
         "verify-results",
         "reconcile-results",
         "repair-results",

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 KOREAN = re.compile("[가-힣]")
 WORDS = re.compile(r"[a-z]{2,}.* .*[a-z]{2,}")
 OF_COMMANDS = {
-    "access.py", "alert_channels.py", "env_file.py", "lock.py", "object_settings.py", "settings.py", "sources.py",
-    "store_benchmark.py", "supervisor.py", "valkey.py",
+    "access.py", "alert_channels.py", "copy_database.py", "env_file.py", "lock.py", "object_settings.py",
+    "settings.py", "sources.py", "store_benchmark.py", "supervisor.py", "valkey.py",
 }  # fmt: skip
 """Modules whose errors stop a command or the start of the product: no page can show them. Beside them: legacy_*."""
 PLAIN = {"AssertionError", "KeyError", "LookupError", "RuntimeError", "TypeError", "ValueError"}

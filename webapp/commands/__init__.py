@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "verify-results": "store:verify_results",
     "cleanup-results": "store:cleanup_results",
     "undelete-results": "store:undelete_results",
+    "copy-database": "database:copy_database",
     "storage-stats": "store:storage_stats",
     "export-results": "store_export:export_results",
     "benchmark-storage": "store_export:benchmark_storage",
