@@ -27,4 +27,4 @@ def test_a_click_on_run_right_after_typing_runs(page, bars):
     page.get_by_label("Only the last bars").fill("44")
     page.wait_for_load_state("networkidle")
     page.get_by_role("button", name="Run backtest").click()
-    page.wait_for_url(re.compile(r"/backtests/[0-9a-f-]{36}$"))
+    expect(page).to_have_url(re.compile(r"/backtests/[0-9a-f-]{36}$"))
