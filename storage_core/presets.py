@@ -80,10 +80,5 @@ def delete(session: Session, preset_id: int, *, owner_id: int) -> Preset:
     return preset
 
 
-def applied(preset: Preset, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The preset with the market and period of `spec`: what a form or a request submits."""
-    return {**preset.fields, **{key: spec[key] for key in MARKET if key in spec}}
-
-
 def _visible(owner_id: int) -> Any:
     return or_(Preset.owner_id == owner_id, Preset.shared)

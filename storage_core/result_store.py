@@ -156,11 +156,6 @@ def read_lines(settings: Settings, backtest: Backtest, *, symbol: str | None = N
     return strategy_lines.read(result_root(settings), backtest, symbol=symbol)
 
 
-def result_folder(settings: Settings, backtest: Backtest) -> Path:
-    """The folder that the row points to; raises ResultMissing when it points to none inside the results."""
-    return result_root(settings).of_row(backtest).path
-
-
 def move_in(
     root: ResultRoot, staging: Path, row: Backtest, columns: dict[str, Any], on_step: Callable[[str], None]
 ) -> ResultFolder:

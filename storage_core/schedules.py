@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,6 @@ from storage_core.errors import StorageError
 from storage_core.models import INTERVALS, Backtest, Schedule
 from storage_core.names import checked_name
 
-STEP: Final = {"day": timedelta(days=1), "week": timedelta(days=7)}
 AT_HOUR = 1  # of the spec's time zone: the day before is over, and exchanges have its last bar
 LONGEST_WINDOW = 36_525
 MOST = 100

@@ -13,6 +13,7 @@ from storage_core.backtests import Claim
 from storage_core.db import session_scope, utc_now
 from storage_core.models import Backtest
 from storage_core.reconcile import reconcile
+from storage_core.result_root import result_root
 from storage_core.result_store import STEPS, ResultTables
 from storage_core.settings import Settings
 from tests.storage_core.crashing import MORE_TABLES, TABLES, started
@@ -150,7 +151,7 @@ def _assert_whole(engine: Engine, settings: Settings, claim: Claim, saved: Resul
     """The row is completed and its files are those that were saved, bit for bit, with a manifest that agrees."""
     stored = row(engine, claim.task_id)
     assert (stored.status, stored.sharpe, stored.record_count) == ("completed", 1.25, len(saved.symbol_signals))
-    folder = result_store.result_folder(settings, stored)
+    folder = result_root(settings).of_row(stored).path
     values, files = manifest.load(folder)
     result_files.verify(folder, files)
     assert values["metadata_"] == stored.metadata_
