@@ -10,6 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.htmx_page import fill_in
 from tests.product import ROOT, Product
 
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
@@ -57,10 +58,7 @@ def sign_up(page: Page, product: Product) -> None:
 def submit(page: Page, strategy: str, values: dict[str, str]) -> str:
     """Run a backtest on USD-BTC 1h and return the address of its result."""
     page.goto("/backtests/new")
-    page.locator("#strategy").select_option(strategy)
-    page.get_by_label("Timeframe").select_option("1h")
-    page.get_by_role("checkbox", name=re.compile("USD-BTC")).check()
-    page.wait_for_timeout(300)
+    fill_in(page, strategy=strategy, symbol="USD-BTC")
     for name, value in values.items():
         page.locator(f"[name='{name}']").evaluate("(field, value) => field.value = value", value)
     page.get_by_role("button", name="Run backtest").click()

@@ -4,6 +4,8 @@ import re
 
 from playwright.sync_api import expect
 
+from tests.htmx_page import fill_in, settled
+
 
 def test_from_the_setup_link_to_the_chart(product, wide_page):
     page = wide_page
@@ -14,11 +16,8 @@ def test_from_the_setup_link_to_the_chart(product, wide_page):
     page.get_by_role("button", name="Create the account").click()
 
     page.get_by_role("link", name="New backtest").first.click()
-    page.locator("#strategy").select_option("volume_zone_breakout")
+    fill_in(page, strategy="volume_zone_breakout", symbol="USD-BTC")
     expect(page.get_by_label(re.compile("bins", re.IGNORECASE))).to_have_value("20")
-    page.get_by_label("Timeframe").select_option("1h")
-    expect(page.get_by_text("USD-BTC").first).to_be_visible()
-    choose_symbol(page, "USD-BTC")
     page.get_by_role("button", name="Run backtest").click()
 
     expect(page.get_by_text("Total return").first).to_be_visible(timeout=60_000)
@@ -37,12 +36,6 @@ def test_from_the_setup_link_to_the_chart(product, wide_page):
     expect(rows.filter(has_text="sma_cross").first).to_be_visible()
 
 
-def choose_symbol(page, symbol):
-    box = page.get_by_role("checkbox", name=re.compile(symbol))
-    if not box.is_checked():
-        box.check()
-
-
 def test_a_wrong_value_is_answered_beside_its_field(product, wide_page):
     page = wide_page
     log_in(page)
@@ -52,7 +45,8 @@ def test_a_wrong_value_is_answered_beside_its_field(product, wide_page):
     )  # choosing it would bring its fields anew, a moment later
     slow = page.get_by_label("Slow average (bars)")
     slow.fill("5")
-    choose_symbol(page, "USD-BTC")
+    page.locator("input[name='symbols'][value='USD-BTC']").check()
+    settled(page)
     page.get_by_role("button", name="Run backtest").click()
     expect(page.get_by_role("alert").first).to_contain_text("Nothing has been submitted")
     expect(page.get_by_text("must be less than slow (5)")).to_be_visible()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.htmx_page import fill_in
 from tests.product import Product
 from tests.screenshots import sign_up
 
@@ -48,9 +49,7 @@ def without(product: Product, part: str):
 def submit(page: Page, *, entry: str) -> str:
     """Each with a length of its own: what has run before is not run again without asking."""
     page.goto("/backtests/new")
-    page.locator("#strategy").select_option("donchian_breakout")
-    page.get_by_label("Timeframe").select_option("1h")
-    page.get_by_role("checkbox", name=re.compile("USD-BTC")).check()
+    fill_in(page, strategy="donchian_breakout", symbol="USD-BTC")
     page.locator("#params-entry").fill(entry)
     page.get_by_role("button", name="Run backtest").click()
     page.wait_for_url(re.compile(r"/backtests/[0-9a-f-]{36}$"))
