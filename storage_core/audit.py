@@ -1,8 +1,8 @@
 """The audit log: who did what, when and from where. Rows are only ever added, and go after 400 days.
 
 An entry is written in the transaction of the action that it tells of, so that neither exists without the other.
-Names are `family.verb`: `account.logged_in`, `backtest.deleted`. What people typed is stored without control characters,
-so that no entry can break a line of an export, a log or a terminal.
+Names are `family.verb`: `account.logged_in`, `backtest.deleted`. What people typed is stored without control
+characters, so that no entry can break a line of an export, a log or a terminal.
 """
 
 from __future__ import annotations
