@@ -1,5 +1,6 @@
 """The pages in a real browser: live results, zoom, theme, keyboard. test_every_page.py looks at all of them."""
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.webapp import results
@@ -58,3 +59,13 @@ def test_by_keyboard_alone(page, bars):
     page.get_by_text("1 thing needs another look.").wait_for()
     assert "must be less than slow" in page.locator("#params-fast-error").inner_text()
     expect(page.get_by_role("alert").filter(has_text="another look")).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [320, 720, 800, 1001])
+def test_the_header_fits_a_narrow_window_and_one_at_twice_its_size(page, width):
+    page.set_viewport_size({"width": width, "height": 700})
+    page.goto("/operations")
+    page.locator("#queue-counts").evaluate(
+        "(box) => { box.innerHTML = '<span class=\"counts-text\">12 running · 48 queued</span>' }"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
