@@ -80,9 +80,9 @@ def find(settings: Settings, upload_id: UUID, *, owner_id: int | None) -> Upload
     facts = io.BytesIO()
     try:
         _store(settings).download(_key(upload_id, "json"), facts)
-    except ObjectNotFound:
+        found = Upload(**json.loads(facts.getvalue()))
+    except (ObjectNotFound, ValueError, TypeError):  # not there, damaged, or kept by another release
         raise UploadGone(str(upload_id)) from None
-    found = Upload(**json.loads(facts.getvalue()))
     if found.owner_id != owner_id or datetime.fromisoformat(found.sent_at) < utc_now() - KEPT:
         raise UploadGone(str(upload_id))
     return found

@@ -113,6 +113,16 @@ def test_a_request_that_was_killed_leaves_its_file_for_a_day(machines):
 
 
 @pytest.mark.parametrize("machines", ["folder"], indirect=True)
+@pytest.mark.parametrize("facts", [b"", b"[]", b'{"upload_id": "x", "path": ""}'])
+def test_what_another_release_kept_or_a_disk_damaged_is_gone(machines, facts):
+    one, _ = machines
+    made = keep(one)
+    (one.data_dir / "uploads" / f"{made.upload_id}.json").write_bytes(facts)
+    with pytest.raises(UploadGone):
+        bar_upload_files.find(one, UUID(made.upload_id), owner_id=7)
+
+
+@pytest.mark.parametrize("machines", ["folder"], indirect=True)
 def test_what_was_being_kept_when_a_web_server_died_goes_too(machines):
     one, _ = machines
     keep(one)
