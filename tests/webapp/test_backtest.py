@@ -1,6 +1,7 @@
 """The page of one backtest: alive, ended, read."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -250,3 +251,13 @@ def test_hostile_strings_are_shown_as_they_are(admin, engine, settings, users, c
         assert all(script.get("src", "").startswith("/static/") for script in scripts)
     for target in ("/login?next=", "/backtests/", "/strategies/", "/backtests?after="):
         assert "<script>alert" not in admin.client.get(target + HOSTILE).get_data(as_text=True)
+
+
+def test_bars_for_a_part_of_the_period_are_pointed_out(admin, engine, completed):
+    address = completed()
+    assert "bars for a part of the period" not in admin.get(address).text
+    with session_scope(engine) as session:
+        row = session.get(Backtest, UUID(address.rpartition("/")[2]))
+        late = f"{row.end_date - timedelta(days=2)}T00:00:00+00:00"
+        row.metadata_ = {**row.metadata_, "data": {"KRW-ETH": {"rows": 9, "first": late, "last": late, "sha256": "0"}}}
+    assert "KRW-ETH: bars for a part of the period" in admin.get(address).text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypedDict
 
 from flask_babel import gettext as _
@@ -41,6 +41,10 @@ class Figure(TypedDict):
     value: str
     way: str
     note: str
+
+
+ROOM: Final = timedelta(days=7)
+"""Bars may begin so long after the period does, and end so long before it ends, without a word: weekends, feasts."""
 
 
 class Check(TypedDict):
@@ -127,6 +131,7 @@ def ctx_checks(backtest: Backtest) -> list[Check]:
     facts: Mapping[str, Any] = backtest.metadata_ or {}
     checks = [_lookahead(facts.get("lookahead")), _ambiguous(facts.get("ambiguous"), facts.get("bars"))]
     checks.append(_gaps(facts.get("data_quality")))
+    checks += _partly_covered(backtest, facts.get("data") or {})
     if unfilled := facts.get("unfilled_orders"):
         title = ngettext("%(n)s order could not fill", "%(n)s orders could not fill", unfilled, n=count(unfilled))
         checks.append({"mark": "warn", "title": title, "note": _("too small for the quantity step, or no cash left")})
@@ -172,6 +177,23 @@ def _gaps(found: Mapping[str, Any] | None) -> Check:
     at = found.get("largest_gap_at")
     note = _("largest gap %(time)s", time=duration(found.get("largest_gap_seconds")))
     return {"mark": "warn", "title": title, "note": note + (f", {day(instant(at))}" if at else "")}
+
+
+def _partly_covered(backtest: Backtest, data: Mapping[str, Any]) -> list[Check]:
+    """A line for each symbol whose bars begin or end well inside the period: it was traded for a part of it only."""
+    if backtest.spec.get("candle_size"):
+        return []  # the newest bars were asked for, wherever they begin
+    checks: list[Check] = []
+    for symbol, found in data.items():
+        if not (found.get("first") and found.get("last")):
+            continue
+        first, last = instant(found["first"]), instant(found["last"])
+        if first.date() - backtest.start_date > ROOM or backtest.end_date - last.date() > ROOM:
+            title = _("%(symbol)s: bars for a part of the period", symbol=symbol)
+            note = _("%(first)s – %(last)s of %(start)s – %(end)s", first=day(first), last=day(last),
+                     start=day(backtest.start_date), end=day(backtest.end_date))  # fmt: skip
+            checks.append({"mark": "warn", "title": title, "note": note})
+    return checks
 
 
 def instant(value: str | float) -> datetime:
