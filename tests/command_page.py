@@ -17,7 +17,8 @@ KINDS = {
     "Bars": ("bars",),
     "Queue": ("queue-status", "dead-letters", "verify"),
     "Stored results": (
-        "storage-stats", "copy-database",
+        "storage-stats",
+        "copy-database",
         "verify-results",
         "reconcile-results",
         "repair-results",
