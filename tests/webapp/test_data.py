@@ -95,7 +95,10 @@ def test_only_an_admin_deletes_and_only_after_typing_which(trader, admin, bars, 
 
 def test_a_fetch_is_a_job_that_the_page_follows(trader, engine, bars):
     asked = {"exchange": "upbit", "symbol": "krw-xrp", "timeframe": "1h", "start": "2024-01-01", "wins": "stored"}
-    assert trader.post("/data/fetch", asked, htmx=True).headers["HX-Redirect"] == "/data"
+    begun = trader.post("/data/fetch", asked, htmx=True).get_data(as_text=True)
+    assert 'id="fetch"' in begun
+    assert '<div id="jobs" hx-swap-oob="true" hx-get="/data/jobs"' in begun
+    assert "KRW-XRP 1h from Upbit" in begun
     (job,) = job_rows(engine)
     assert job.args["symbol"] == "KRW-XRP"
     page = trader.get("/data/jobs", htmx=True)
@@ -106,6 +109,12 @@ def test_a_fetch_is_a_job_that_the_page_follows(trader, engine, bars):
     assert "cancelled; what had been stored stays" in page.text
     assert page.by_id("jobs").get("hx-trigger") is None
     assert page.by_id("inventory").get("hx-swap-oob") == "true"
+
+
+def test_a_fetch_without_scripts_leads_to_the_page(trader, engine, bars):
+    asked = {"exchange": "upbit", "symbol": "KRW-XRP", "timeframe": "1h", "start": "2024-01-01", "wins": "stored"}
+    assert trader.post("/data/fetch", asked).location == "/data"
+    assert len(job_rows(engine)) == 1
 
 
 @pytest.mark.parametrize(

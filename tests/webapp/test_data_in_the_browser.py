@@ -36,6 +36,21 @@ def test_upload_with_errors_then_right(page, bars, tmp_path):
     check(page)
 
 
+@pytest.mark.usefixtures("engine", "bars")
+def test_a_fetch_begins_and_is_stopped_on_the_page(page):
+    page.goto("/data")
+    page.evaluate("window.stayed = true")
+    page.get_by_label("Symbol").fill("KRW-XRP")
+    page.get_by_label("From (UTC)").fill("2024-01-01")
+    page.get_by_role("button", name="Fetch", exact=True).click()
+    expect(page.get_by_role("heading", name="Fetches")).to_be_in_viewport()
+    expect(page.get_by_text("KRW-XRP 1h from Upbit since 2024-01-01")).to_be_visible()
+    expect(page.get_by_label("Symbol")).to_have_value("KRW-XRP")
+    page.locator("#jobs").get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("cancelled; what had been stored stays")).to_be_visible()
+    assert page.evaluate("window.stayed")
+
+
 def check(page):
     """Nothing for axe, nothing wider than a phone, light and dark."""
     for width, theme in ((1440, "light"), (390, "dark")):

@@ -64,7 +64,12 @@ def fetch() -> AnyResponse:
         was = _("It was %(was)s.", was=error.was) + " " if error.was else ""
         errors = {error.field: _("%(was)sAllowed: %(allowed)s.", was=was, allowed=said(error.allowed))}
         return _refused(values, errors)
-    return go_to(url_for("data.page"))
+    if not is_htmx():
+        return go_to(url_for("data.page"))
+    form = render_template("data/_fetch.html", **_fetch_context(values, {}))
+    response = make_response(form + render_template("data/_jobs.html", jobs=_jobs(), oob=True))
+    response.headers["HX-Reswap"] = "outerHTML show:#jobs:top"
+    return vary(response)
 
 
 @blueprint.post("/data/jobs/<uuid:job_id>/cancel")
