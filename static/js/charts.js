@@ -39,7 +39,7 @@
         panes: { separatorColor: colour.line, enableResize: false },
       },
       grid: { vertLines: { visible: false }, horzLines: { color: faded(colour.line, 0.6) } },
-      rightPriceScale: { borderVisible: false },
+      rightPriceScale: { borderVisible: false, entireTextOnly: true },
       timeScale: { borderColor: colour.line },
     };
   };

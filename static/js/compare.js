@@ -84,7 +84,7 @@
           panes: { separatorColor: css("--hairline"), enableResize: false },
         },
         grid: { vertLines: { visible: false }, horzLines: { color: css("--hairline") } },
-        rightPriceScale: { borderVisible: false },
+        rightPriceScale: { borderVisible: false, entireTextOnly: true },
         timeScale: { borderColor: css("--hairline") },
       });
       lines.forEach((pair, place) => pair.forEach((line) => line.applyOptions({ color: colourOf(place) })));
