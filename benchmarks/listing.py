@@ -184,8 +184,7 @@ def measure(report: Report, engine: Engine, deep: str | None, runs: int) -> None
     for name, make in questions(deep).items():
         asked = [make(dice(number)) for number in range(runs)]
         calls = [captured(engine, question) for question in asked]
-        with engine.connect() as connection:
-            at_once(connection)
+        with engine.connect() as connection, at_once(connection):
             report.add(f"SQL: {name}", "ms", timed([lambda c=c: send(connection, c) for c in calls]), GOALS["SQL"])
         report.add(f"list_page: {name}", "ms", timed([lambda q=q: ask(engine, q) for q in asked]))
 
@@ -240,11 +239,16 @@ def send(connection: Connection, calls: list[Call]) -> None:
         raw.rollback()
 
 
-def at_once(connection: Connection) -> None:
+@contextmanager
+def at_once(connection: Connection) -> Iterator[None]:
     """Each statement is a transaction of its own, without the messages that would begin and end one."""
     raw: Any = connection.connection.driver_connection
-    if connection.dialect.name == "postgresql":
-        raw.autocommit = True
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    raw.autocommit = True
+    yield
+    raw.autocommit = False
 
 
 def mixed(lab: Lab, deep: str | None, how: str, processes: int, seconds: float) -> float:
@@ -290,8 +294,7 @@ def asking(engine: Engine, asked: list[Question], how: str) -> Iterator[list[Cal
         yield [lambda q=question: ask(engine, q) for question in asked]
         return
     captured_calls = [captured(engine, question) for question in asked]
-    with engine.connect() as connection:
-        at_once(connection)
+    with engine.connect() as connection, at_once(connection):
         yield [lambda c=calls: send(connection, c) for calls in captured_calls]
 
 

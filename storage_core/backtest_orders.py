@@ -68,13 +68,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """Rows walked along `key`, of a `kind` of the cursor; where it is equal newest or oldest first, or (None) by id."""
+    """Rows walked along `key`, of a `kind` of the cursor; where it is equal newest or oldest first, or (None) by id.
+
+    `fixed`: all rows are equal there, so that an index of the rest of the order serves.
+    """
 
     key: Key
     kind: str
     descending: bool
     newest_first: bool | None = None
     where: tuple[ColumnElement[bool], ...] = ()
+    fixed: bool = False
 
     def steps(self, start: Place | None, *, back: bool) -> Iterator[Step]:
         """What to walk, one after the other, beyond `start` (None: all of it), in its direction or `back`."""
@@ -87,10 +91,12 @@ class Stretch:
         newest_first = self.newest_first != back
         ties = (("created_at", _AT, newest_first), ("task_id", _ID, newest_first))
         if start is None:
-            yield self._step((), (by_key, *ties))
+            yield self._step((), ties if self.fixed else (by_key, *ties))
             return
         rest = _beyond(_AT, start.created_at, start, down=newest_first)
         yield self._step((self.key == start.value, rest), ties)
+        if self.fixed:
+            return
         others = self.key < start.value if down else self.key > start.value
         yield self._step((others,), (by_key, *ties))
 
@@ -133,7 +139,8 @@ def stretches(sort: str, dialect: str, filters: Filters) -> list[Stretch]:
         return [by_owner, _newest(owner.is_(None))]
     key = _text(name, dialect)
     where = (HAS_NOTE,) if name == "note" else _between(key, *bounds)
-    by_text = Stretch(key=key, kind=TEXT, descending=descending, newest_first=newest_first, where=where)
+    fixed = bounds[0] is not None and bounds[0] == bounds[1]
+    by_text = Stretch(key=key, kind=TEXT, descending=descending, newest_first=newest_first, where=where, fixed=fixed)
     return [by_text, _newest(HAS_NO_NOTE)] if name == "note" else [by_text]
 
 
@@ -154,7 +161,7 @@ def _text(name: str, dialect: str) -> ColumnElement[str]:
 def _between(key: Key, lowest: Any, highest: Any) -> tuple[ColumnElement[bool], ...]:
     """Where in the order rows can pass: from a filter by the plain column its index would not see it."""
     if lowest is not None and lowest == highest:
-        return (key == lowest,)  # the index goes on with the rest of the order
+        return (key == lowest,)
     from_lowest = () if lowest is None else (key >= lowest,)
     return from_lowest if highest is None else (*from_lowest, key <= highest)
 
