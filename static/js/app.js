@@ -22,6 +22,11 @@
     complain(Words.say("The server does not answer. Trying again helps once it is back."));
   });
 
+  // A fragment that is gone no longer waits for its answer: there is no place left for it.
+  document.addEventListener("htmx:beforeCleanupElement", ({ target }) => {
+    if (target.matches("[hx-get], [hx-post]")) htmx.trigger(target, "htmx:abort");
+  });
+
   // A polled fragment is replaced several times a second; only a changed sentence is read out.
   const announce = () => {
     const said = document.getElementById("announce");

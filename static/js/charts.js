@@ -57,6 +57,7 @@
   const create = (box) => {
     const chart = LightweightCharts.createChart(box, {
       autoSize: true,
+      handleScroll: { vertTouchDrag: false }, // a finger that goes up or down scrolls the page
       ...theme(),
       timeScale: {
         ...theme().timeScale, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05, rightOffset: 2,

@@ -35,6 +35,7 @@
     const { createChart, CrosshairMode, LineSeries } = LightweightCharts;
     box.replaceChildren();
     const chart = createChart(box, {
+      handleScroll: { vertTouchDrag: false }, // as in charts.js
       autoSize: true,
       crosshair: { mode: CrosshairMode.Normal },
       localization: { locale: Words.lang, dateFormat: Words.lang === "ko" ? "yyyy-MM-dd" : "dd MMM 'yy" },

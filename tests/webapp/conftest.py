@@ -4,6 +4,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +229,22 @@ def address(app) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Chromium, address: str, users) -> Iterator[Tab]:
     """ada, logged in, whose browser must not complain."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=address, color_scheme="light")
+    with logged_in(browser, address, viewport={"width": 1440, "height": 900}) as page:
+        yield page
+
+
+@pytest.fixture
+def phone(browser: Chromium, address: str, users) -> Iterator[Tab]:
+    """ada, logged in on a telephone: fingers, no mouse."""
+    screen = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
+    with logged_in(browser, address, **screen) as page:
+        yield page
+
+
+@contextmanager
+def logged_in(browser: Chromium, address: str, **screen: Any) -> Iterator[Tab]:
+    """A page that must not complain."""
+    context = browser.new_context(base_url=address, color_scheme="light", **screen)
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
