@@ -17,7 +17,7 @@ from workers.supervisor import child_env, web_argv
 
 ROOT = Path(__file__).parents[2]
 MOST_MB = 105
-"""The product has 92 to 94 (docs/benchmarks.md); here development tools are installed that libraries load when they can."""
+"""The product has 92 to 94 (docs/benchmarks.md); here libraries load development tools too, where they find them."""
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells what processes share")
