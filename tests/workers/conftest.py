@@ -6,6 +6,7 @@ import pytest
 import redis
 import structlog
 
+from tests.exchange_server import ExchangeServer, exchange_server
 from tests.services import running_valkey
 
 
@@ -31,3 +32,25 @@ def quiet_logs() -> Iterator[None]:
     )
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def running_exchange() -> Iterator[ExchangeServer]:
+    with exchange_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_exchange: ExchangeServer) -> ExchangeServer:
+    """An exchange on this machine that behaves and has 500 hours of bars."""
+    running_exchange.requests.clear()
+    running_exchange.behaviours.clear()
+    running_exchange.recorded.clear()
+    running_exchange.hours = list(range(500))
+    return running_exchange
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """The seconds that a client waited, noted here instead of being waited."""
+    return []

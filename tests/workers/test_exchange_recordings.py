@@ -8,7 +8,7 @@ import pytest
 
 from storage_core.bar_store import TIMEFRAMES
 from tests.exchange_recordings import FOLDER, of_binance, of_upbit, recording
-from tests.exchange_server import START, answer, binance, exchange_server, replayed, upbit
+from tests.exchange_server import START, answer, binance, replayed, upbit
 from workers.exchanges.binance import Binance
 from workers.exchanges.client import Pace
 from workers.exchanges.errors import ExchangeBusy, ExchangeRefused, UnknownMarket
@@ -21,25 +21,6 @@ UPBIT = [
     ("upbit_minutes_60.http", "minutes/60", "1h", "USDT-BTC"),
 ]
 BINANCE = ["binance_klines_1m.http", "binance_klines_1m_2021.http"]
-
-
-@pytest.fixture(scope="module")
-def running():
-    with exchange_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running):
-    running.requests.clear()
-    running.behaviours.clear()
-    running.recorded.clear()
-    return running
-
-
-@pytest.fixture
-def pauses():
-    return []
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.exchange_server import START, answer, binance, exchange_server, hang_up, say_nothing, truncate, upbit
+from tests.exchange_server import START, answer, binance, hang_up, say_nothing, truncate, upbit
 from workers.exchanges import open_exchange
 from workers.exchanges.binance import Binance
 from workers.exchanges.client import Pace
@@ -21,26 +21,6 @@ from workers.exchanges.errors import (
 from workers.exchanges.upbit import Upbit
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def running():
-    with exchange_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running):
-    running.requests.clear()
-    running.behaviours.clear()
-    running.recorded.clear()
-    running.hours = list(range(500))
-    return running
-
-
-@pytest.fixture
-def pauses():
-    return []
 
 
 @pytest.fixture(params=[Upbit, Binance])

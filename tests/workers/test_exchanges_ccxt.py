@@ -8,7 +8,7 @@ import pytest
 
 from storage_core.settings import Settings
 from tests.exchange_recordings import recording
-from tests.exchange_server import START, answer, exchange_server, hang_up, price, replayed, truncate
+from tests.exchange_server import START, answer, hang_up, price, replayed, truncate
 from tests.local_ccxt import ADDRESSES, point_to
 from workers.exchanges import open_exchange
 from workers.exchanges.errors import (
@@ -28,26 +28,6 @@ MARKETS = {
     "binance": {"/api/v3/exchangeInfo": "binance_exchange_info.http"},
     "kraken": {"/0/public/AssetPairs": "kraken_asset_pairs.http", "/0/public/Assets": "kraken_assets.http"},
 }
-
-
-@pytest.fixture(scope="module")
-def running():
-    with exchange_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running):
-    running.requests.clear()
-    running.behaviours.clear()
-    running.recorded.clear()
-    running.hours = list(range(500))
-    return running
-
-
-@pytest.fixture
-def pauses():
-    return []
 
 
 @pytest.fixture
