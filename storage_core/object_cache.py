@@ -13,9 +13,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from secrets import token_hex
 
 from storage_core.errors import DiskProblem
 from storage_core.files import disk_problems, file_lock
@@ -54,41 +55,57 @@ class FileCache:
 
     def drop_unused(self, *, before: datetime) -> None:
         """Forget what nobody has read since that instant."""
-        for path, status in self._files():
-            if status.st_mtime < before.timestamp():
-                _remove_unused(path)
+        if not self.folder.exists():
+            return
+        with self._names_locked():
+            for path, status in self._files():
+                if status.st_mtime < before.timestamp():
+                    _remove_unused(path)
 
     def size(self) -> int:
         """How many bytes the cache holds."""
-        return sum(status.st_size for _, status in self._files())
+        if not self.folder.exists():
+            return 0
+        with self._names_locked():
+            return sum(status.st_size for _, status in self._files())
 
     def _fetch(self, path: Path, size: int, fetch: Callable[[Path], object]) -> None:
+        """Fetch beside the files' folders: the one it belongs in may go at any moment, with an older file in it."""
         with disk_problems(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         self._make_room(size)
+        fetched = self.folder / f".{token_hex(8)}"
         try:
-            fetch(path)
-        except DiskProblem:
-            if path.parent.exists():
-                raise  # else somebody tidied the empty folder away: again
+            fetch(fetched)
+            with self._names_locked(), disk_problems(path):
+                path.parent.mkdir(exist_ok=True)
+                if not _is_whole(path, size):  # a whole one stays: its readers hold it by this name
+                    fetched.replace(path)
+        finally:
+            fetched.unlink(missing_ok=True)
+
+    @contextmanager
+    def _names_locked(self) -> Iterator[None]:
+        """Nobody else adds or removes a file meanwhile."""
+        with file_lock(self.folder / LOCK):
+            yield
 
     def _make_room(self, wanted: int) -> None:
         """Remove what was used longest ago until `wanted` more bytes fit; what is being read stays."""
-        with file_lock(self.folder / LOCK):
+        with self._names_locked():
             files = sorted(self._files(), key=lambda file: file[1].st_mtime)
             excess = sum(status.st_size for _, status in files) + wanted - self.limit
             for path, status in files:
-                being_fetched = path.name.startswith(".") and status.st_mtime > time.time() - ABANDONED_AFTER
+                being_fetched = path.parent == self.folder and status.st_mtime > time.time() - ABANDONED_AFTER
                 if excess > 0 and not being_fetched and _remove_unused(path):
                     excess -= status.st_size
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """All files, those being fetched (their names begin with a dot) too."""
-        for path in self.folder.glob("*/*"):
-            try:
-                yield path, path.stat()
-            except FileNotFoundError:
-                continue  # removed or renamed a moment ago
+        """All files, those being fetched too; only while the names are locked."""
+        for path in (*self.folder.glob("*/*"), *self.folder.glob(".*")):
+            with suppress(FileNotFoundError):  # a fetch that ended a moment ago
+                if path.name != LOCK:
+                    yield path, path.stat()
 
 
 def _lock_shared(path: Path, size: int) -> int | None:
@@ -104,6 +121,10 @@ def _lock_shared(path: Path, size: int) -> int | None:
     return None
 
 
+def _is_whole(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size == size
+
+
 def _remove_unused(path: Path) -> bool:
     """Remove the file, and its folder, unless somebody reads it; whether it is gone."""
     try:
@@ -114,11 +135,12 @@ def _remove_unused(path: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _is_still(path, descriptor):
             path.unlink()
-            path.parent.rmdir()
+            if _SHA256.fullmatch(path.parent.name):
+                path.parent.rmdir()
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno != errno.ENOTEMPTY:  # the same file is just being fetched into it
+        if error.errno != errno.ENOTEMPTY:  # another file of that digest
             raise DiskProblem(path, os.strerror(error.errno or 0)) from error
     finally:
         os.close(descriptor)

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -73,6 +74,21 @@ def test_a_file_that_is_being_read_stays(tmp_path: Path) -> None:
     assert cache.size() == SIZE
 
 
+def test_a_slower_fetch_of_the_same_file_leaves_readers_theirs(tmp_path: Path) -> None:
+    cache = FileCache(tmp_path, limit=SIZE)
+    with ExitStack() as readers:
+
+        def slow(path: Path) -> None:
+            readers.enter_context(cache.held(digest(1), "file", SIZE, fetch(1)))
+            fetch(1)(path)
+
+        with cache.held(digest(1), "file", SIZE, slow) as path:
+            pass
+        use(cache, 2)
+        use(cache, 3)
+        assert path.read_bytes() == content(1)
+
+
 def test_a_file_of_another_size_is_fetched_again(tmp_path: Path) -> None:
     cache, fetched = FileCache(tmp_path, limit=10 * SIZE), []
     use(cache, 1, fetched)
@@ -101,8 +117,7 @@ def test_a_name_that_is_not_a_digest_is_refused(tmp_path: Path) -> None:
 
 def test_what_a_killed_fetch_left_goes_when_room_is_needed(tmp_path: Path) -> None:
     cache = FileCache(tmp_path, limit=SIZE)
-    old, new = tmp_path / "a" / ".file.old", tmp_path / "a" / ".file.new"
-    old.parent.mkdir()
+    old, new = tmp_path / ".old", tmp_path / ".new"
     for path in (old, new):
         path.write_bytes(b"half")
     past = time.time() - ABANDONED_AFTER - 1
