@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from storage_core.alert_channels import Channel
 from storage_core.alerts import LONGEST_MESSAGE, Problem, open_alerts, raise_, resolve
-from storage_core.db import utc_now
+from storage_core.db import begin_to_write, utc_now
 from storage_core.models import Alert
 
 State: TypeAlias = Literal["open", "resolved"]
@@ -120,5 +120,8 @@ def _state_owed(row: Alert, channel: Channel, now: datetime) -> State | None:
 
 
 def _rows(session: Session, messages: Sequence[Owed]) -> list[tuple[Alert, State]]:
-    found = ((session.get(Alert, one.alert_id, with_for_update=True), one.state) for one in messages)
+    begin_to_write(session)
+    found = (
+        (session.get(Alert, one.alert_id, populate_existing=True, with_for_update=True), one.state) for one in messages
+    )
     return [(row, state) for row, state in found if row is not None]

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Update, false, select, true, update
 from sqlalchemy.orm import Session
 
 from storage_core.backtest_keeping import LONGEST_TAG, MOST_TAGS, UNDO_FOR
-from storage_core.db import utc_now
+from storage_core.db import begin_to_write, utc_now
 from storage_core.errors import BadFilter
 from storage_core.events import add_events
 from storage_core.models import Backtest
@@ -36,6 +36,7 @@ def tag(
     Raises BadFilter for a tag that cannot be, or when one would have too many. Does not commit.
     """
     fresh = {_clean_tag(text) for text in add}
+    begin_to_write(session)
     statement = select(Backtest.task_id, Backtest.tags).where(*_meant(task_ids, owner_id)).with_for_update()
     rows = session.execute(statement).all()
     for task_id, old in rows:

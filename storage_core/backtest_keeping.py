@@ -21,7 +21,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from storage_core.backtests import get
-from storage_core.db import session_scope, utc_now
+from storage_core.db import begin_to_write, session_scope, utc_now
 from storage_core.errors import BadFilter, NotDeletable, NotRestorable
 from storage_core.events import add_event
 from storage_core.models import Backtest
@@ -73,6 +73,7 @@ def choose_symbols(session: Session, task_id: UUID, symbols: Sequence[str], metr
 
     What was computed stays as it is under `metrics` and in the row's columns. Raises BadFilter.
     """
+    begin_to_write(session)
     backtest = session.get_one(Backtest, task_id, populate_existing=True, with_for_update=True)
     unknown = [symbol for symbol in symbols if symbol not in backtest.symbols]
     if unknown or not symbols:

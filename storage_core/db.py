@@ -138,6 +138,16 @@ def session_scope(engine: Engine) -> Iterator[Session]:
         yield session
 
 
+def begin_to_write(session: Session) -> None:
+    """Before a value is read that the new one depends on: from here on nobody else changes it on SQLite.
+
+    There reads run outside a transaction, and FOR UPDATE, which does the same for rows of PostgreSQL, means nothing.
+    """
+    connection = session.connection()
+    if connection.dialect.name == "sqlite" and not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def insert_into(session: Session, model: type[Base]) -> Any:
     """INSERT as the database of `session` has it: with `on_conflict_do_nothing` and `on_conflict_do_update`."""
     if session.get_bind().dialect.name == "postgresql":

@@ -44,10 +44,10 @@ class S3ResultRoot(ResultRoot):
         self.base = Path()
         self.provider, self.cache = provider, cache
 
-    def free_name(self, task_id: UUID, attempt: int) -> ResultFolder:
+    def free_name(self, task_id: UUID, attempt: int, *, after: int = 0) -> ResultFolder:
         """The first free revision from the number of the attempt on: no other attempt begins there."""
         taken = set(self._places(f"{BACKTESTS}/{task_id}"))
-        revision = max(attempt, 1)
+        revision = max(attempt, after + 1)
         while (folder := result_folders.named(Path(BACKTESTS), task_id, revision)).parquet_path in taken:
             revision += 1
         return folder

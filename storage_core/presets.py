@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from storage_core.db import insert_into, utc_now
 from storage_core.errors import StorageError
 from storage_core.models import Preset
 from storage_core.names import checked_name
@@ -45,15 +46,13 @@ def save(session: Session, *, owner_id: int, name: str, spec: Mapping[str, Any],
     name = checked_name(name)
     fields = {key: value for key, value in spec.items() if key not in MARKET}
     same = Preset.owner_id == owner_id, Preset.strategy == spec["strategy"], Preset.name == name
-    preset = session.scalar(select(Preset).where(*same))
-    if preset is None:
-        if session.scalar(select(func.count()).where(Preset.owner_id == owner_id)) == MOST:
-            raise TooManyPresets
-        preset = Preset(owner_id=owner_id, strategy=spec["strategy"], name=name)
-        session.add(preset)
-    preset.fields, preset.shared = fields, shared
-    session.flush()
-    return preset
+    mine = session.scalar(select(func.count()).where(Preset.owner_id == owner_id)) or 0
+    if mine >= MOST and session.scalar(select(Preset.id).where(*same)) is None:
+        raise TooManyPresets
+    values = {"fields": fields, "shared": shared, "updated_at": utc_now()}
+    kept = insert_into(session, Preset).values(owner_id=owner_id, strategy=spec["strategy"], name=name, **values)
+    session.execute(kept.on_conflict_do_update(index_elements=["owner_id", "strategy", "name"], set_=values))
+    return session.scalars(select(Preset).where(*same), execution_options={"populate_existing": True}).one()
 
 
 def listed(session: Session, *, owner_id: int, strategy: str | None = None) -> Sequence[Preset]:

@@ -244,7 +244,15 @@ def _check_completed(
             folder = listed.get(row.parquet_path or "") or root.of_row(row)
             root.verify(folder, row.metadata_.get("files") or {}, deep=deep)
         except (ResultDamaged, ResultMissing) as error:
-            report.damaged[row.task_id] = str(error)
+            if not is_superseded(engine, row):
+                report.damaged[row.task_id] = str(error)
+
+
+def is_superseded(engine: Engine, row: Backtest) -> bool:
+    """Whether the row is gone, or points to another place than it did when it was read."""
+    with session_scope(engine) as session:
+        now = session.get(Backtest, row.task_id)
+    return now is None or now.parquet_path != row.parquet_path
 
 
 def _completed(engine: Engine) -> Iterator[Backtest]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from storage_core import (
     chosen,
@@ -29,12 +29,14 @@ from storage_core import (
     strategy_lines,
 )
 from storage_core.backtest_filters import Filters
-from storage_core.db import session_scope, utc_now
+from storage_core.backtest_keeping import ACTIVE_SYMBOLS
+from storage_core.db import begin_to_write, session_scope, utc_now
 from storage_core.errors import ResultDamaged, ResultMissing, StorageError
 from storage_core.events import add_event
 from storage_core.files import disk_problems, fsync_file, sha256_file
 from storage_core.models import Backtest
 from storage_core.modes import FILES, JSON, PARQUET, SIDES
+from storage_core.reconcile import is_superseded
 from storage_core.result_folders import ResultFolder
 from storage_core.result_root import ResultRoot, result_root
 from storage_core.settings import Settings
@@ -131,6 +133,14 @@ class _Repairer:
             return False
         return True
 
+    def plan(self, row: Backtest, need: _Need) -> str:
+        """What `run` would do; "" when somebody else did it since the row was read. Raises StorageError."""
+        if is_superseded(self.engine, row):
+            return ""
+        if not need.whole:
+            raise _lost(row, need)
+        return need.said
+
     def run(self, task_id: UUID) -> str:
         """Repair one result as it is now; what was done, "" when nothing was to do any more. Raises StorageError."""
         with self.root.locked():
@@ -195,19 +205,23 @@ class _Repairer:
 
     def _commit(self, row: Backtest, columns: Mapping[str, Any], need: _Need) -> bool:
         """Point the row to the new revision, if it is still as it was seen."""
-        same = [Backtest.parquet_path == row.parquet_path, Backtest.revision == row.revision]
-        same += [Backtest.status == "completed", Backtest.deleted_at.is_(None)]
-        statement = (
-            update(Backtest)
-            .where(
-                Backtest.task_id == row.task_id, Backtest.status == "completed", Backtest.deleted_at.is_(None), *same
-            )
-            .values(**columns)
-            .returning(Backtest.task_id)
+        same = (
+            Backtest.task_id == row.task_id,
+            Backtest.parquet_path == row.parquet_path,
+            Backtest.revision == row.revision,
+            Backtest.status == "completed",
+            Backtest.deleted_at.is_(None),
         )
         with session_scope(self.engine) as session:
-            found = session.execute(statement, execution_options={"synchronize_session": False}).one_or_none()
+            begin_to_write(session)
+            found = session.scalars(select(Backtest).where(*same).with_for_update()).one_or_none()
             if found is not None:
+                chosen_now = {name: found.metadata_[name] for name in (ACTIVE_SYMBOLS,) if name in found.metadata_}
+                unchosen = {name: value for name, value in columns["metadata_"].items() if name != ACTIVE_SYMBOLS}
+                session.execute(
+                    update(Backtest).where(*same).values(**{**columns, "metadata_": unchosen | chosen_now}),
+                    execution_options={"synchronize_session": False},
+                )
                 detail = {"done": need.said, "stores": columns["stores"]}
                 add_event(session, row.task_id, "repaired", actor="repair", detail=detail, now=utc_now())
             self.on_step("written")
@@ -240,11 +254,9 @@ def repair(
         report.checked += 1
         try:
             need = repairer.need(row, listed)
-            if not need.met:
-                if not need.whole:
-                    raise _lost(row, need)
-                if said := need.said if dry_run else repairer.run(row.task_id):
-                    report.repaired[row.task_id] = said
+            done = "" if need.met else repairer.plan(row, need) if dry_run else repairer.run(row.task_id)
+            if done:
+                report.repaired[row.task_id] = done
         except _OF_ONE_RESULT as error:
             report.failed[row.task_id] = str(error) or repr(error)
         on_progress(report.checked, total, len(report.failed))

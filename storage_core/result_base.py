@@ -38,8 +38,8 @@ class ResultRoot(ABC):
         return result_folders.locked(self.results_dir)
 
     @abstractmethod
-    def free_name(self, task_id: UUID, attempt: int) -> ResultFolder:
-        """A name for the result of that attempt that nothing has."""
+    def free_name(self, task_id: UUID, attempt: int, *, after: int = 0) -> ResultFolder:
+        """A name for the result of that attempt, beyond the revision `after`, that nothing has."""
 
     @abstractmethod
     def take_name(self, staging: Path, folder: ResultFolder, *, on_step: Callable[[str], None]) -> bool:

@@ -75,14 +75,14 @@ def locked(results_dir: Path) -> AbstractContextManager[None]:
     return file_lock(results_dir / LOCK)
 
 
-def free_name(results_dir: Path, task_id: UUID) -> ResultFolder:
-    """The first name for a result of `task_id` that nothing has."""
+def free_name(results_dir: Path, task_id: UUID, *, after: int = 0) -> ResultFolder:
+    """The first name for a result of `task_id` beyond the revision `after` that nothing has."""
     parent = results_dir / BACKTESTS
     if not parent.exists():
         parent.mkdir(parents=True, exist_ok=True)
         fsync_dir(results_dir)
         fsync_dir(results_dir.parent)
-    revision = 1
+    revision = after + 1
     while (folder := named(parent, task_id, revision)).path.exists():
         revision += 1
     return folder
@@ -124,10 +124,20 @@ def staged_folders(results_dir: Path) -> list[tuple[Path, UUID, int]]:
     return sorted((path, UUID(name[1]), int(name[2])) for path, name in names if name)
 
 
+def revision_of(row: Backtest) -> int:
+    """The revision that the row names, 0 when it names none. A name that readers may know is not given again."""
+    return row.revision if row.parquet_path else 0
+
+
 def to_trash(results_dir: Path, folder: Path, *, now: datetime | None = None) -> None:
-    """Move a folder to the trash by one rename, so that it is never half there. Raises DiskProblem."""
+    """Move a folder to the trash by one rename, so that it is never half there; again is harmless. Raises DiskProblem.
+
+    Only under the lock: then one that is not there has been put away by somebody else.
+    """
     trash = results_dir / TRASH
     with disk_problems(folder):
+        if not folder.exists():
+            return
         trash.mkdir(parents=True, exist_ok=True)
         seconds = int((now or utc_now()).timestamp())
         while (target := trash / f"{folder.name}.{seconds:010d}").exists():
@@ -135,6 +145,12 @@ def to_trash(results_dir: Path, folder: Path, *, now: datetime | None = None) ->
         folder.rename(target)
         fsync_dir(folder.parent)
         fsync_dir(trash)
+
+
+def in_trash(results_dir: Path, folder: Path) -> Path | None:
+    """Where a folder of results lies in the trash now, the newest of that name; None when it is not there."""
+    found = [path for path in _entries(results_dir / TRASH) if path.name.rpartition(".")[0] == folder.name]
+    return max(found, default=None)
 
 
 def empty_trash(results_dir: Path, *, now: datetime | None = None, dry_run: bool = False) -> list[str]:

@@ -136,7 +136,7 @@ def commit(engine: Engine, settings: Settings, staged: Sequence[Staged], *, repl
             with session_scope(engine) as session:
                 old = _rows(session, [item.task_id for item in staged])
             new = [item for item in staged if replace or item.task_id not in old]
-            places = [_move_in(root, item, leftovers=item.task_id not in old) for item in new if item.folder]
+            places = [_move_in(root, item, old.get(item.task_id)) for item in new if item.folder]
             if places:
                 root.flush(places[-1])  # all have one parent
             with session_scope(engine) as session:
@@ -205,11 +205,11 @@ def _write_rows(session: Session, items: Sequence[Staged], old: Mapping[UUID, Ba
     return {item.task_id for item in items if paths[item.task_id] == item.columns.get("parquet_path")}
 
 
-def _move_in(root: ResultRoot, item: Staged, *, leftovers: bool) -> ResultFolder:
-    """Give the staged folder the first free name; `leftovers` of a killed import make room first."""
+def _move_in(root: ResultRoot, item: Staged, old: Backtest | None) -> ResultFolder:
+    """Give the staged folder the first free name; without an `old` row, leftovers of a killed import make room."""
     assert item.folder is not None  # noqa: S101
-    place = root.free_name(item.task_id, 1)
-    if leftovers and place.revision > 1:
+    place = root.free_name(item.task_id, 1, after=result_folders.revision_of(old) if old is not None else 0)
+    if old is None and place.revision > 1:
         for number in range(1, place.revision):
             root.to_trash(result_folders.named(place.path.parent, item.task_id, number).path)
         place = root.free_name(item.task_id, 1)

@@ -26,10 +26,10 @@ __all__ = ["LocalResultRoot", "ResultRoot", "result_root"]
 class LocalResultRoot(ResultRoot):
     """Results in a folder of this machine."""
 
-    def free_name(self, task_id: UUID, attempt: int) -> ResultFolder:
+    def free_name(self, task_id: UUID, attempt: int, *, after: int = 0) -> ResultFolder:
         """The first name that no folder has: taking it is safe, so the attempt does not matter."""
         with disk_problems(self.results_dir):
-            return result_folders.free_name(self.results_dir, task_id)
+            return result_folders.free_name(self.results_dir, task_id, after=after)
 
     def take_name(self, staging: Path, folder: ResultFolder, *, on_step: Callable[[str], None]) -> bool:
         """One rename."""
@@ -82,12 +82,15 @@ class LocalResultRoot(ResultRoot):
         return ()
 
     def read(self, backtest: Backtest, table: str, read: Callable[[Path], T]) -> T:
-        """The file itself."""
-        path = self.of_row(backtest).path / modes.file_name(table)
+        """The file itself, also where it went to the trash after the row was read."""
+        folder, name = self.of_row(backtest).path, modes.file_name(table)
         try:
-            return read(path)
+            return read(folder / name)
         except FileNotFoundError as error:
-            raise ResultMissing(backtest.task_id, path) from error
+            trashed = result_folders.in_trash(self.results_dir, folder)
+            if trashed is None or not (trashed / name).is_file():
+                raise ResultMissing(backtest.task_id, folder / name) from error
+            return read(trashed / name)
 
 
 def result_root(settings: Settings) -> ResultRoot:

@@ -165,7 +165,7 @@ def move_in(
     """
     moved = False
     while not moved:
-        folder = root.free_name(row.task_id, row.attempt)
+        folder = root.free_name(row.task_id, row.attempt, after=result_folders.revision_of(row))
         with disk_problems(staging):
             columns |= {"revision": folder.revision, "parquet_path": folder.parquet_path}
             (staging / manifest.MANIFEST).write_bytes(manifest.dump(row, columns))

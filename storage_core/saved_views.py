@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from storage_core.db import insert_into
 from storage_core.errors import BadFilter
 from storage_core.models import SavedView
 from storage_core.names import checked_name
@@ -27,18 +28,13 @@ def save(session: Session, owner_id: int, *, name: str, query: str) -> SavedView
     name = checked_name(name)
     if len(query) > LONGEST_QUERY:
         raise BadFilter("query", f"{len(query)} characters long", f"at most {LONGEST_QUERY}")
-    views = listed(session, owner_id)
-    for view in views:
-        if view.name == name:
-            view.query = query
-            session.flush()
-            return view
-    if len(views) >= MOST_VIEWS:
-        raise BadFilter("name", f"the {len(views) + 1}th view", f"at most {MOST_VIEWS} views; delete one first")
-    view = SavedView(owner_id=owner_id, name=name, query=query)
-    session.add(view)
-    _flush(session, name)
-    return view
+    names = {view.name for view in listed(session, owner_id)}
+    if name not in names and len(names) >= MOST_VIEWS:
+        raise BadFilter("name", f"the {len(names) + 1}th view", f"at most {MOST_VIEWS} views; delete one first")
+    kept = insert_into(session, SavedView).values(owner_id=owner_id, name=name, query=query)
+    session.execute(kept.on_conflict_do_update(index_elements=["owner_id", "name"], set_={"query": query}))
+    mine = select(SavedView).where(SavedView.owner_id == owner_id, SavedView.name == name)
+    return session.scalars(mine, execution_options={"populate_existing": True}).one()
 
 
 def rename(session: Session, owner_id: int, view_id: int, name: str) -> bool:

@@ -17,11 +17,11 @@ from sqlalchemy import Engine
 
 from storage_core import chosen, manifest, modes
 from storage_core.chosen import Choice
-from storage_core.db import session_scope
 from storage_core.errors import ResultDamaged, ResultMissing, UnknownSchema
 from storage_core.files import sha256_file
 from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
+from storage_core.reconcile import is_superseded
 from storage_core.result_base import Files, ResultRoot
 from storage_core.result_folders import ResultFolder
 from storage_core.result_root import result_root
@@ -80,7 +80,7 @@ def verify(
     for row in chosen.walk(engine, choice):
         if row.status == "completed":
             findings = list(check(root, row, report))
-            if findings and _is_gone(engine, row):
+            if findings and is_superseded(engine, row):
                 continue  # deleted for good, or stored again, while it was being read
             report.results += 1
             report.damaged += bool(findings)
@@ -195,13 +195,6 @@ def _json_problems(
         for problem in verify_contents.problems(name, table, row, notes={}, facts={}):
             yield f"{name}: {problem}"
         counts[name] = verify_contents.counts_of(name, table)
-
-
-def _is_gone(engine: Engine, row: Backtest) -> bool:
-    """Whether the row no longer points to what was read."""
-    with session_scope(engine) as session:
-        now = session.get(Backtest, row.task_id)
-    return now is None or now.parquet_path != row.parquet_path
 
 
 def _short(value: object) -> str:

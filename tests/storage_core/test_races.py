@@ -12,6 +12,7 @@ from storage_core import backtests, result_store
 from storage_core.db import make_engine, session_scope, utc_now
 from storage_core.errors import ClaimLost, NotCancellable
 from storage_core.settings import Settings
+from tests.storage_core.at_once import together
 from tests.storage_core.crashing import processes
 from tests.storage_core.examples import METADATA, METRICS, claimed, kinds, many_queued, queued, row, tables
 
@@ -21,7 +22,7 @@ ROUNDS = 30
 def test_threads_that_claim_one_row(engine: Engine) -> None:
     for task_id in many_queued(engine, ROUNDS):
         winners: list[backtests.Claim | None] = []
-        _together(*[lambda: winners.append(_claim(engine, task_id))] * 4)  # noqa: B023
+        together(*[lambda: winners.append(_claim(engine, task_id))] * 4)  # noqa: B023
         assert len(winners) == 4
         assert sum(winner is not None for winner in winners) == 1
         assert kinds(engine, task_id) == ["submitted", "claimed"]
@@ -42,7 +43,7 @@ def test_cancel_against_finish(engine: Engine) -> None:
     for _ in range(ROUNDS):
         claim = claimed(engine)
         outcomes: list[str] = []
-        _together(lambda: outcomes.append(_cancel(engine, claim)), lambda: outcomes.append(_finish(engine, claim)))  # noqa: B023
+        together(lambda: outcomes.append(_cancel(engine, claim)), lambda: outcomes.append(_finish(engine, claim)))  # noqa: B023
         assert sorted(outcomes) in (["asked", "finished"], ["finished", "too late"])
         assert row(engine, claim.task_id).status == "completed"
         assert kinds(engine, claim.task_id).count("completed") == 1
@@ -52,7 +53,7 @@ def test_cancel_against_claim(engine: Engine) -> None:
     """Whoever is first: cancelled and never claimed, or claimed and asked to stop."""
     for task_id in many_queued(engine, ROUNDS):
         claims: list[backtests.Claim | None] = []
-        _together(
+        together(
             lambda: claims.append(_claim(engine, task_id)),  # noqa: B023
             lambda: _in_scope(engine, lambda session: backtests.cancel(session, task_id, by="kim")),  # noqa: B023
         )
@@ -75,7 +76,7 @@ def test_two_saves_of_one_claim(engine: Engine, settings: Settings) -> None:
             except ClaimLost:
                 outcomes.append("lost")
 
-        _together(save, save)
+        together(save, save)
         assert sorted(outcomes) == ["lost", "saved"]
         stored = row(engine, claim.task_id)
         assert result_store.read_table(settings, stored, "symbol_signals").num_rows == 200
@@ -120,18 +121,3 @@ def _finish(engine: Engine, claim: backtests.Claim) -> str:
 def _in_scope(engine: Engine, act: Callable[..., object]) -> None:
     with session_scope(engine) as session:
         act(session)
-
-
-def _together(*acts: Callable[[], object]) -> None:
-    """Run the acts in threads that start at the same moment."""
-    barrier = threading.Barrier(len(acts))
-
-    def run(act: Callable[[], object]) -> None:
-        barrier.wait()
-        act()
-
-    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()

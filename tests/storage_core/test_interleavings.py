@@ -1,0 +1,179 @@
+"""Two at work on one result, each at the moment that hurts the other most: nothing is lost, nothing is told wrongly."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from storage_core import backtest_bulk, backtest_keeping, presets, reconcile, result_folders, result_store, saved_views
+from storage_core.accounts import create_user
+from storage_core.backtest_keeping import ACTIVE_SYMBOLS
+from storage_core.db import session_scope, utc_now
+from storage_core.models import Backtest, Preset, SavedView
+from storage_core.repair import repair
+from storage_core.settings import Settings
+from tests.storage_core.at_once import together
+from tests.storage_core.examples import kinds, many_queued, row, same_bits, spec
+from tests.storage_core.sound import saved, sound_tables
+
+SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+ROUNDS = 15
+
+
+def in_mode(settings: Settings, mode: str) -> Settings:
+    return replace(settings, result_storage_mode=mode)
+
+
+@SQLITE
+def test_who_has_read_the_row_still_reads_the_result_that_went_to_the_trash(engine: Engine, settings: Settings) -> None:
+    task_id = saved(engine, settings)
+    seen = row(engine, task_id)
+    repair(engine, in_mode(settings, "dual-write"))
+    assert reconcile.reconcile(engine, settings).trashed
+    assert not (settings.results_dir / str(seen.parquet_path)).exists()
+    for name, table in sound_tables().by_name().items():
+        assert same_bits(result_store.read_table(settings, seen, name), table)
+
+
+@SQLITE
+def test_the_name_of_a_result_is_never_given_to_another(engine: Engine, settings: Settings) -> None:
+    """A reader, or a backup, that knows an old name must not find other contents there."""
+    task_id = saved(engine, settings)
+    names = [row(engine, task_id).parquet_path]
+    for mode in ("json-only", "parquet-only", "json-only"):
+        repair(engine, in_mode(settings, mode), remove_other=True)
+        reconcile.reconcile(engine, settings)
+        names.append(row(engine, task_id).parquet_path)
+    assert len(set(names)) == 4
+
+
+@SQLITE
+def test_a_result_that_is_replaced_while_it_is_looked_at_is_not_called_damaged(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = saved(engine, settings)
+    rows_of = reconcile._completed
+
+    def replaced_before_they_are_looked_at(engine: Engine) -> Iterator[Backtest]:
+        rows = list(rows_of(engine))
+        old = row(engine, task_id)
+        repair(engine, in_mode(settings, "json-only"), remove_other=True)
+        result_folders.to_trash(settings.results_dir, settings.results_dir / str(old.parquet_path))
+        yield from rows
+
+    monkeypatch.setattr(reconcile, "_completed", replaced_before_they_are_looked_at)
+    assert reconcile.reconcile(engine, settings).damaged == {}
+
+
+@SQLITE
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_result_that_another_repair_was_faster_with_is_no_failure(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    task_id = saved(engine, settings)
+    old, wanted = row(engine, task_id), in_mode(settings, "json-only")
+    repair(engine, wanted, remove_other=True)
+    result_folders.to_trash(settings.results_dir, settings.results_dir / str(old.parquet_path))
+    monkeypatch.setattr("storage_core.chosen.walk", lambda engine, choice: iter([old]))
+    report = repair(engine, wanted, remove_other=True, dry_run=dry_run)
+    assert (report.checked, report.repaired, report.failed) == (1, {}, {})
+
+
+@SQLITE
+def test_a_purge_goes_on_when_somebody_else_puts_a_folder_away(engine: Engine, settings: Settings) -> None:
+    task_ids = [saved(engine, settings) for _ in range(2)]
+    long_ago = utc_now() - timedelta(days=8)
+    with session_scope(engine) as session:
+        for task_id in task_ids:
+            backtest_keeping.delete(session, task_id, by="kim", now=long_ago)
+
+    def put_away_the_other(step: str) -> None:
+        for folder in result_folders.result_folders(settings.results_dir)[0] if step == "gone" else ():
+            result_folders.to_trash(settings.results_dir, folder.path)
+
+    gone = backtest_keeping.purge(engine, settings, on_step=put_away_the_other)
+    assert sorted(gone) == sorted(task_ids)
+
+
+def test_symbols_that_are_chosen_while_a_result_is_repaired_stay_chosen(engine: Engine, settings: Settings) -> None:
+    task_id = saved(engine, settings, symbols=["KRW-BTC", "KRW-ETH"])
+
+    def choose(step: str) -> None:
+        if step == "moved":
+            with session_scope(engine) as session:
+                backtest_keeping.choose_symbols(session, task_id, ["KRW-ETH"], {"sharpe": 2.0})
+
+    report = repair(engine, in_mode(settings, "json-only"), remove_other=True, on_step=choose)
+    assert list(report.repaired) == [task_id]
+    stored = row(engine, task_id)
+    assert backtest_keeping.active_symbols(stored) == ["KRW-ETH"]
+    assert stored.metadata_[ACTIVE_SYMBOLS]["metrics"] == {"sharpe": 2.0}
+    assert set(stored.metadata_["files"]) == {"result", "manifest"}
+
+
+def test_symbols_that_all_count_again_while_a_result_is_repaired_all_count(engine: Engine, settings: Settings) -> None:
+    symbols = ["KRW-BTC", "KRW-ETH"]
+    task_id = saved(engine, settings, symbols=symbols)
+
+    def choose(*wanted: str) -> None:
+        with session_scope(engine) as session:
+            backtest_keeping.choose_symbols(session, task_id, wanted, {})
+
+    choose("KRW-ETH")
+    repair(engine, in_mode(settings, "dual-write"), on_step=lambda step: choose(*symbols) if step == "moved" else None)
+    assert backtest_keeping.active_symbols(row(engine, task_id)) == symbols
+
+
+def test_choosing_symbols_and_repairing_at_once_leaves_a_sound_result(engine: Engine, settings: Settings) -> None:
+    """What is noted of the files must not come from before the repair."""
+    task_id = saved(engine, settings, symbols=["KRW-BTC", "KRW-ETH"])
+
+    def choose() -> None:
+        for number in range(ROUNDS):
+            with session_scope(engine) as session:
+                backtest_keeping.choose_symbols(session, task_id, [f"KRW-{('BTC', 'ETH')[number % 2]}"], {})
+
+    def change_over() -> None:
+        for mode in ("json-only", "parquet-only") * 3:
+            repair(engine, in_mode(settings, mode), remove_other=True)
+
+    together(choose, change_over)
+    stored = row(engine, task_id)
+    assert backtest_keeping.active_symbols(stored) == ["KRW-BTC"]
+    assert kinds(engine, task_id).count("repaired") == 6
+    assert stored.stores == "parquet"
+    assert reconcile.reconcile(engine, settings, deep=True).damaged == {}
+
+
+def test_tags_that_are_added_at_once_are_all_there(engine: Engine) -> None:
+    task_ids = many_queued(engine, 3)
+
+    def add(*tags: str) -> None:
+        for tag in tags:
+            with session_scope(engine) as session:
+                backtest_bulk.tag(session, task_ids, owner_id=None, add=[tag])
+
+    names = [[f"{who}{number}" for number in range(9)] for who in "ab"]
+    together(*[lambda tags=tags: add(*tags) for tags in names])
+    assert [row(engine, task_id).tags for task_id in task_ids] == [sorted([*names[0], *names[1]])] * 3
+
+
+def test_a_name_that_is_saved_twice_at_once_is_one(engine: Engine) -> None:
+    """A double click: a preset or a view of that name is replaced, whoever is first."""
+    with session_scope(engine) as session:
+        owner = create_user(session, name="kim").id
+
+    def save(name: str, number: int) -> None:
+        with session_scope(engine) as session:
+            presets.save(session, owner_id=owner, name=name, spec={**spec(), "params": {"fast": number}})
+        with session_scope(engine) as session:
+            saved_views.save(session, owner, name=name, query=f"strategy={number}")
+
+    for _ in range(ROUNDS):
+        name = uuid.uuid4().hex[:8]
+        together(*[lambda number=number, name=name: save(name, number) for number in range(3)])
+    with session_scope(engine) as session:
+        assert session.query(Preset).count() == session.query(SavedView).count() == ROUNDS
