@@ -38,14 +38,11 @@ def say(text: str) -> None:
 
 
 def web_argv(settings: Settings) -> list[str]:
-    """gunicorn with one process and threads: the pages wait for the database, not for the processor.
-
-    The application is loaded before the fork, so that gunicorn's two processes share its memory.
-    """
+    """gunicorn with one process and threads: the pages wait for the database, not for the processor."""
     bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
     return [
         *(sys.executable, "-m", "gunicorn", "--config", "python:workers.gunicorn_config", "wsgi:app", "--bind", bind),
-        *("--worker-class", "gthread", "--workers", "1", "--threads", "8", "--preload"),
+        *("--worker-class", "gthread", "--workers", "1", "--threads", "8"),
         *("--graceful-timeout", "10", "--log-level", "warning", "--no-control-socket"),
     ]
 
