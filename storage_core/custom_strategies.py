@@ -8,17 +8,24 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from storage_core.db import insert_into, utc_now
 from storage_core.models import CustomStrategy
+
+_FACTS = ("label", "help", "params", "source", "sha256", "error")
 
 
 def publish(session: Session, strategies: Sequence[CustomStrategy]) -> None:
-    """Make `strategies` the whole list. Does not commit; two workers that publish at once write the same rows."""
-    names = [strategy.name for strategy in strategies]
-    session.execute(delete(CustomStrategy).where(CustomStrategy.name.not_in(names)))
-    for strategy in strategies:
-        known = session.get(CustomStrategy, strategy.name)
-        if known is None or facts(known) != facts(strategy):
-            session.merge(strategy)
+    """Make `strategies` the whole list. Does not commit.
+
+    Workers that publish at once go through the names in one order, so that none waits for another in a circle.
+    """
+    known = {strategy.name: facts(strategy) for strategy in listed(session)}
+    wanted = {strategy.name: strategy for strategy in strategies}
+    for name in sorted({*known, *wanted}):
+        if name not in wanted:
+            session.execute(delete(CustomStrategy).where(CustomStrategy.name == name))
+        elif known.get(name) != facts(wanted[name]):
+            _write(session, wanted[name])
 
 
 def listed(session: Session) -> list[CustomStrategy]:
@@ -26,6 +33,12 @@ def listed(session: Session) -> list[CustomStrategy]:
     return list(session.scalars(select(CustomStrategy).order_by(CustomStrategy.name)))
 
 
+def _write(session: Session, strategy: CustomStrategy) -> None:
+    values = {name: getattr(strategy, name) for name in (*_FACTS, "name")} | {"loaded_at": utc_now()}
+    row = insert_into(session, CustomStrategy).values(**values)
+    session.execute(row.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
 def facts(strategy: CustomStrategy) -> tuple[Any, ...]:
     """What makes two entries the same."""
-    return (strategy.label, strategy.help, strategy.params, strategy.source, strategy.sha256, strategy.error)
+    return tuple(getattr(strategy, name) for name in _FACTS)

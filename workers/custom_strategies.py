@@ -3,26 +3,28 @@
 A strategy is a module with `signals(bars, params) -> Signals` and, each optional, `PARAMS` (a list of ParamSpecs),
 `LABEL`, `warmup(params)`, `memory(params)`, `check(params)` and `lines(bars, params)`; its docstring is the help text.
 A file's name is the strategy's name. Files that begin with an underscore are no strategies; the others may import them.
-Only workers run this code; the web lists what they publish.
+Hidden ones are an editor's own. Only workers run this code; the web lists what they publish.
 """
 
 import hashlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import invalidate_caches
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from engine.catalog import STRATEGIES, Catalog, StrategySpec, extended_catalog
 from engine.params import ParamSpec
 from storage_core.models import CustomStrategy
 from storage_core.sources import code_sha256, package_folder
 
+LOOKS = 5  # at a folder that somebody is writing to at this very moment
 ENTRY_POINTS = "coin_hts.strategies"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _FOLDERS: set[str] = set()  # folders of strategies that this process has loaded from
@@ -55,10 +57,30 @@ class Found:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Strategies:
+    """What can be run at one moment: the catalogue, and of each strategy of somebody's own the digest of its code."""
+
+    catalog: Catalog
+    code: Mapping[str, str]
+
+
+Stamp: TypeAlias = frozenset[tuple[str, int, int]]
+
+
+def find_settled(folder: Path | None) -> tuple[list[Found], Stamp]:
+    """What `find` finds, and the stamp of just that; looked at again when a file was written meanwhile."""
+    for _ in range(LOOKS):
+        before, found = stamp(folder), find(folder)
+        if stamp(folder) == before:
+            break
+    return found, before
+
+
 def find(folder: Path | None) -> list[Found]:
     """Every strategy in `folder` and in the entry points; a broken one is reported and does not stop the others."""
-    files = sorted(folder.glob("*.py")) if folder else []
-    found = [_from_file(path) for path in files if not path.name.startswith("_")]
+    files = [_from_file(path) for path in _files(folder) if not path.name.startswith("_")]
+    found = [one for one in files if one is not None]
     found += [_from_entry_point(point.name, point.value, point.load) for point in entry_points(group=ENTRY_POINTS)]
     return [_unique(one, found[:at]) for at, one in enumerate(found)]
 
@@ -68,20 +90,39 @@ def catalog_of(found: list[Found]) -> Catalog:
     return extended_catalog([one.spec for one in found if one.spec])
 
 
-def stamp(folder: Path | None) -> frozenset[tuple[str, int, int]]:
+def stamp(folder: Path | None) -> Stamp:
     """Changes whenever a file of `folder` is added, removed or written."""
-    paths = [*folder.glob("*.py")] if folder else []
-    return frozenset((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
+    found = set()
+    for path in _files(folder):
+        with suppress(FileNotFoundError):  # removed since the folder was read
+            stat = path.stat()
+            found.add((path.name, stat.st_mtime_ns, stat.st_size))
+    return frozenset(found)
 
 
-def _from_file(path: Path) -> Found:
-    roots = {"engine": package_folder("engine"), **{one.stem: one for one in path.parent.glob("*.py")}}
+def _files(folder: Path | None) -> list[Path]:
+    """All Python files, without hidden ones: Emacs keeps a link to nowhere beside a file that it edits."""
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith(".")) if folder else []
+
+
+def _from_file(path: Path) -> Found | None:
+    """The strategy at `path`; None when the file is gone."""
     try:
-        digest = code_sha256(path.stem, path, roots)
-    except (SyntaxError, ValueError) as error:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = _digest(path)
+    except (SyntaxError, ValueError, OSError) as error:
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            digest = ""  # it may not be read, which the error says
         return Found(path.stem, str(path), digest, None, f"{type(error).__name__}: {error}")
     return _loaded(path.stem, str(path), digest, lambda: _module(path, digest))
+
+
+def _digest(path: Path) -> str:
+    roots = {"engine": package_folder("engine"), **{one.stem: one for one in _files(path.parent)}}
+    return code_sha256(path.stem, path, roots)
 
 
 def _from_entry_point(name: str, value: str, load: Callable[[], Any]) -> Found:
@@ -131,6 +172,8 @@ def _module(path: Path, digest: str) -> ModuleType:
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # it would hide an edit within the same second
     try:
         spec.loader.exec_module(module)
+        if _digest(path) != digest:
+            raise BrokenStrategy("its file was changed while it was read")
     except BaseException:
         del sys.modules[name]
         raise
@@ -143,7 +186,7 @@ def _forget_neighbours(folder: Path) -> None:
     """Have the modules that strategies of `folder` share found there, and read again: they may have been edited."""
     _FOLDERS.add(str(folder))
     sys.path[:] = [*(path for path in sys.path if path not in _FOLDERS), str(folder)]
-    for path in folder.glob("*.py"):
+    for path in _files(folder):
         known = sys.modules.get(path.stem)
         if known is not None and str(Path(str(known.__file__)).parent) in _FOLDERS:
             del sys.modules[path.stem]

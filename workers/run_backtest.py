@@ -84,11 +84,11 @@ def _attempt(runtime: Runtime, claim: Claim) -> None:
 
 
 def _compute_and_store(runtime: Runtime, claim: Claim) -> None:
-    settings, strategies = runtime.settings, runtime.catalog()
+    settings, strategies = runtime.settings, runtime.strategies()
     limit = settings.backtest_time_limit
     with Watch(runtime.engine, claim, stopping=runtime.stopping, time_limit=limit) as watch:
-        outcome = watch.run(partial(compute, settings, claim.spec, watch, strategies))
-        outcome.metadata.update(runtime.origin(claim.spec, outcome.metadata))
+        outcome = watch.run(partial(compute, settings, claim.spec, watch, strategies.catalog))
+        outcome.metadata.update(runtime.origin(claim.spec, outcome.metadata, own_code=strategies.code))
         if claim.source == "verify":
             watch.report(0.92, "comparing")
             outcome.metadata["verification"] = watch.run(partial(verified, runtime.engine, settings, claim, outcome))

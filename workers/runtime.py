@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from engine.catalog import STRATEGIES, Catalog
 from storage_core.already_run import run_key
@@ -17,6 +17,7 @@ from storage_core.processes import Kind
 from storage_core.settings import Settings
 from storage_core.sources import engine_sha256, shipped_strategy_sha256
 from workers import custom_strategies
+from workers.custom_strategies import Stamp, Strategies
 from workers.presence import Presence
 from workers.queue import PromptBroker, make_broker
 
@@ -36,9 +37,8 @@ class Runtime:
         self.broker = broker or make_broker(settings.broker_url)  # connects when first used
         self.stopping = threading.Event()
         self._reading = threading.Lock()
-        self._catalog: Catalog | None = None
-        self._own_code: dict[str, str] = {}
-        self._seen: frozenset[tuple[str, int, int]] = frozenset()
+        self._strategies: Strategies | None = None
+        self._seen: Stamp = frozenset()
         self._following: threading.Thread | None = None
 
     @cached_property
@@ -57,21 +57,25 @@ class Runtime:
         return self.presence.name
 
     def catalog(self) -> Catalog:
-        """The shipped strategies and people's own; read again, and published, when a file has changed."""
-        with self._reading:
-            return self._newest_catalog()
+        """The shipped strategies and people's own, as they are now."""
+        return self.strategies().catalog
 
-    def _newest_catalog(self) -> Catalog:
-        seen = custom_strategies.stamp(self.settings.strategies_dir)
-        if self._catalog is None or seen != self._seen:
-            found = custom_strategies.find(self.settings.strategies_dir)
+    def strategies(self) -> Strategies:
+        """The same with the digests of just that code; read again, and published, when a file has changed."""
+        with self._reading:
+            return self._newest_strategies()
+
+    def _newest_strategies(self) -> Strategies:
+        folder = self.settings.strategies_dir
+        if self._strategies is None or custom_strategies.stamp(folder) != self._seen:
+            found, seen = custom_strategies.find_settled(folder)
             for one in found:
                 if one.error:
                     log.warning("strategy not loaded", strategy=one.name, source=one.source, error=one.error)
             self._publish(found)
-            self._own_code = {one.name: one.sha256 for one in found}
-            self._catalog, self._seen = custom_strategies.catalog_of(found), seen
-        return self._catalog
+            code = {one.name: one.sha256 for one in found}
+            self._strategies, self._seen = Strategies(custom_strategies.catalog_of(found), code), seen
+        return self._strategies
 
     @cached_property
     def shipped_code(self) -> dict[str, str]:
@@ -79,9 +83,14 @@ class Runtime:
         strategies = {name: shipped_strategy_sha256(one.signals) for name, one in STRATEGIES.items()}
         return {"": engine_sha256(), **strategies}
 
-    def origin(self, spec: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """What the metadata says about where a result came from: the code, and the key of `already_run`."""
-        code = {**self._own_code, **self.shipped_code}
+    def origin(
+        self, spec: Mapping[str, Any], metadata: Mapping[str, Any], *, own_code: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """What the metadata says about where a result came from: the code, and the key of `already_run`.
+
+        `own_code`: the digests that `strategies` gave with the catalogue that was used, whatever was edited since.
+        """
+        code = {**own_code, **self.shipped_code}
         strategy, engine = code[spec["strategy"]], code[""]
         data = {symbol: facts["sha256"] for symbol, facts in metadata["data"].items()}
         key = run_key(spec, strategy_sha256=strategy, engine_sha256=engine, data=data)
@@ -103,11 +112,8 @@ class Runtime:
             self.stopping.wait(FOLLOW_SECONDS)
 
     def _publish(self, found: list[custom_strategies.Found]) -> None:
-        try:
-            with session_scope(self.engine) as session:
-                publish(session, [one.row() for one in found])
-        except IntegrityError:
-            log.info("another worker published the same strategies at this moment")
+        with session_scope(self.engine) as session:
+            publish(session, [one.row() for one in found])
 
     def close(self) -> None:
         """Say that this process is gone, and let go of every connection."""

@@ -7,9 +7,10 @@ from storage_core import backtests
 from storage_core import custom_strategies as listed
 from storage_core.bar_store import BarStore
 from storage_core.db import session_scope
+from tests.storage_core.at_once import together
 from tests.workers.examples import row, spec, wave
 from workers import run_backtest
-from workers.custom_strategies import catalog_of, find
+from workers.custom_strategies import catalog_of, find, find_settled, stamp
 from workers.runtime import Runtime
 
 GOOD = '''"""Buys after rising closes in a row."""
@@ -138,3 +139,81 @@ def test_a_strategy_that_is_gone_or_raises_fails_with_a_sentence(runtime, folder
     assert "ZeroDivisionError" in raises.error_message
     assert (gone.status, gone.attempt, gone.error_code) == ("failed", 1, "spec_errors")
     assert "unknown strategy 'gone'" in gone.error_message
+
+
+def test_what_an_editor_leaves_beside_a_file_and_files_that_vanish_are_passed_over(runtime, folder):
+    """Emacs marks a file that is being edited by a link to nowhere; others take the file away and write it anew."""
+    (folder / ".#rising.py").symlink_to("kim@host.1234")
+    (folder / "vanished.py").symlink_to(folder / "nowhere.py")
+    assert set(runtime.catalog()) - set(catalog_of([])) == {"rising"}
+    assert [(one.name, one.error) for one in find(folder)] == [("rising", None)]
+
+
+def test_a_file_that_may_not_be_read_is_reported(folder):
+    (folder / "closed.py").mkdir()
+    found = {one.name: one.error for one in find(folder)}
+    assert found["rising"] is None
+    assert "IsADirectoryError" in found["closed"]
+
+
+def test_a_file_that_is_written_while_the_folder_is_read_is_read_again(folder):
+    """`first` sees `second` half written; its import is where the writing goes on."""
+    whole = GOOD.replace("'", '"')
+    (folder / "first.py").write_text(
+        f"import pathlib\npathlib.Path(r'{folder}/second.py').write_text('''{whole}''')\n" + GOOD
+    )
+    (folder / "half.py").write_text("def signals(bars")
+    (folder / "half.py").rename(folder / "second.py")
+    found, seen = find_settled(folder)
+    assert {one.name: one.error for one in found} == {"first": None, "rising": None, "second": None}
+    assert seen == stamp(folder)
+
+
+def test_a_file_that_is_changed_while_it_is_read_is_not_taken_for_what_it_was(folder):
+    """The digest of the code must be that of the code that runs, or `already run` would give the wrong result."""
+    edited = GOOD.replace("> 0", "< 0")
+    writes = f"import pathlib\npathlib.Path(__file__).write_text({edited!r})\n"
+    (folder / "rising.py").write_text(writes + GOOD)
+    [first] = find(folder)
+    assert "changed while it was read" in first.error
+    [second] = find(folder)
+    assert second.error is None
+    assert second.sha256 != first.sha256
+
+
+def test_a_result_names_the_code_that_it_was_computed_with(runtime, folder, monkeypatch):
+    """Edited during the run, and read again by the thread that follows the folder."""
+    with session_scope(runtime.engine) as session:
+        own = {**spec(), "strategy": "rising", "params": {"run": 2}}
+        task_id = backtests.create(session, spec=own, owner_id=None, source="web").task_id
+    before = runtime.strategies().code["rising"]
+    computed = run_backtest.compute
+
+    def edited_meanwhile(*args):
+        outcome = computed(*args)
+        (folder / "rising.py").unlink()
+        assert "rising" not in runtime.catalog()
+        return outcome
+
+    monkeypatch.setattr(run_backtest, "compute", edited_meanwhile)
+    run_backtest.run(runtime, task_id)
+    stored = row(runtime, task_id)
+    assert (stored.status, stored.attempt) == ("completed", 1)
+    assert stored.metadata_["code"]["strategy"] == before
+
+
+def test_workers_that_publish_at_once_neither_break_nor_wait_in_a_circle(runtime, folder):
+    """One has seen the folder before an edit, the other after it."""
+    (folder / "broken.py").write_text("nonsense(")
+    later = [one.row for one in find(folder)]
+    (folder / "broken.py").unlink()
+    (folder / "another.py").write_text(GOOD)
+    earlier = [one.row for one in find(folder)]
+
+    def publish(rows):
+        for _ in range(10):
+            with session_scope(runtime.engine) as session:
+                listed.publish(session, [row() for row in rows])
+
+    together(lambda: publish(later), lambda: publish(earlier), lambda: publish(later))
+    assert set(names(runtime)) in ({"rising", "broken"}, {"rising", "another"})
