@@ -17,15 +17,17 @@ EXAMPLE_ID = "5f0c1c3e-0d8a-4c55-9a53-0a4c7d0f6b11"
 
 
 class Answer(BaseModel):
-    """Read from a row's attributes; no field that is not declared."""
+    """Read from a row's attributes; no field that is not declared. Built at its first use, as are all the others."""
 
-    model_config = ConfigDict(from_attributes=True, extra="forbid", json_schema_serialization_defaults_required=True)
+    model_config = ConfigDict(
+        defer_build=True, from_attributes=True, extra="forbid", json_schema_serialization_defaults_required=True
+    )
 
 
 class Problem(BaseModel):
     """RFC 9457, with a stable code. Some codes bring more fields."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(defer_build=True, extra="allow")
 
     type: str = Field(examples=["/api/docs#not_found"])
     title: str

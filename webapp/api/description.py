@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -71,7 +70,7 @@ def openapi() -> Response:
 def describe(app: Flask) -> dict[str, Any]:
     """The whole document, made at its first use."""
     if "api_description" not in app.extensions:
-        app.extensions["api_description"] = _completed(app, copy.deepcopy(app.api_doc))  # type: ignore[attr-defined]
+        app.extensions["api_description"] = _completed(app, blueprint.describe(app.info))  # type: ignore[attr-defined]
     found: dict[str, Any] = app.extensions["api_description"]
     return found
 

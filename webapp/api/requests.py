@@ -34,7 +34,7 @@ UNSET: Final[Any] = None  # of fields that may be left out; null itself is not t
 class Strict(BaseModel):
     """Nothing that is not declared. The schema is made once: the library asks for it with every request."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     @classmethod
     @cache
