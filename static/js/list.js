@@ -35,7 +35,7 @@
   });
   document.addEventListener("click", (event) => event.target.closest("[data-close]")?.parentElement.remove());
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || event.target.closest("details[open]")) return;
+    if (event.key !== "Escape" || event.isComposing || event.target.closest("details[open]")) return;
     for (const box of boxes()) box.checked = false;
     count();
   });
@@ -56,4 +56,5 @@
     next?.focus({ preventScroll: true });
   });
   count();
+  addEventListener("pageshow", count); // by now the browser has put back what was ticked before
 })();
