@@ -31,6 +31,8 @@ def test_it_holds_everything_and_loads_nothing(admin, completed):
                   "Rolling Sharpe ratio", "Exit reasons", "Bars that were used", "All metrics", "Calmar ratio",
                   "The request as JSON", "&#34;strategy&#34;: &#34;sma_cross&#34;", "Asia/Seoul"):  # fmt: skip
         assert words in html, words
+    html, icons = re.subn(r'<link rel="icon" href="data:image/svg[^"]+">', "", html)
+    assert icons == 1, "without one of its own, a browser asks the server for /favicon.ico"
     assert not re.search(r"<(script|link|img|iframe|object|embed|form)\b", html)
     assert not re.search(r"(src|href|action)=", html.replace('href=""', ""))
     assert "url(" not in html
