@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from storage_core.errors import AccountNotFound, BacktestNotFound, BadCursor, JobNotFound, ResultDamaged, ResultMissing
 from storage_core.object_errors import ObjectError
-from webapp.htmx import go_to, is_htmx
+from webapp.htmx import go_to, is_htmx, wants_login
 from webapp.language import before_login, current
 from webapp.phrases import said, sentence
 from webapp.problems import KINDS, problem, usual_code
@@ -145,7 +145,7 @@ def _own_words(error: HTTPException) -> str | None:
 
 def _on_csrf(_error: CSRFError) -> Response:
     why = _("The form is too old or came from elsewhere: you may have been logged out meanwhile. Reload the page.")
-    return answer(400, why, "csrf_failed")
+    return wants_login(answer(400, why, "csrf_failed"))
 
 
 def _on_missing(_error: ResultMissing) -> Response:

@@ -25,6 +25,12 @@ def replacing(html: str, selector: str) -> Response:
     return response
 
 
+def wants_login(response: Response) -> Response:
+    """Let the page, which stays as it is, ask for the log-in or for the token of a newer one (login.js)."""
+    response.headers["X-Login"] = "again"
+    return response
+
+
 def after_the_queue_moved(response: Response) -> Response:
     """Let the figures in the header ask anew at once, instead of telling of what has just ended."""
     response.headers["HX-Trigger"] = "queue-moved"

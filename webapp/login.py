@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, redirect, request, url_for
+from flask import Flask, Response, abort, make_response, redirect, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
+from flask_wtf.csrf import CSRFError
 from werkzeug.wrappers import Response as AnyResponse
 
 from webapp import sessions
+from webapp.addresses import from_our_page, local_path, page_before
 from webapp.errors import answer, for_machine
 from webapp.extensions import csrf, login
-from webapp.htmx import is_htmx
+from webapp.htmx import go_to, is_htmx, wants_login
+from webapp.log_in_pages import login_page, unsent_page
 from webapp.people import Person
 from webapp.problems import problem
 from webapp.tokens import caller, carries_token, missing_scope
+from webapp.unsent import of_request, unpacked
 
 API: Final = "/api/v1/"
 REALM: Final = 'Bearer realm="coin-hts"'
@@ -27,6 +30,8 @@ OPEN_ENDPOINTS: Final = frozenset(
         "accounts.welcome",
         "health.healthz",
         "health.readyz",
+        "log_in_again.form",
+        "log_in_again.log_in",
         "static",
         "telemetry.metrics",  # it asks for an admin by itself, by session or token
     }
@@ -52,17 +57,6 @@ def need_admin() -> None:
         abort(403, _("This is for admins."))
 
 
-def local_path(target: str | None) -> str:
-    """`target` when it is a path on this site, else the home page: no open redirects."""
-    home = url_for("home.page")
-    if not target or not target.startswith("/") or target.startswith(("//", "/\\")) or "\\" in target:
-        return home
-    if any(ord(character) < 0x20 for character in target):
-        return home
-    parts = urlsplit(target)
-    return home if parts.scheme or parts.netloc else target
-
-
 def init_app(app: Flask) -> None:
     """Load the person of a session and close every page that is not open on purpose."""
     login.init_app(app)
@@ -75,10 +69,15 @@ def init_app(app: Flask) -> None:
     def close_the_door() -> AnyResponse | None:
         if request.path.startswith(API):
             return _door_of_the_api()
-        csrf.protect(apply_exemptions=True)
-        if request.endpoint in OPEN_ENDPOINTS or current_user.is_authenticated:
-            return None
-        return _please_log_in()
+        if request.endpoint not in OPEN_ENDPOINTS and not current_user.is_authenticated:
+            return _please_log_in()
+        try:
+            csrf.protect(apply_exemptions=True)
+        except CSRFError:
+            if (response := _from_an_old_page()) is None:
+                raise
+            return response
+        return None
 
 
 def _door_of_the_api() -> AnyResponse | None:
@@ -106,9 +105,23 @@ def _challenge(response: Response, how: str) -> Response:
 def _please_log_in() -> AnyResponse:
     if for_machine():
         return _challenge(answer(401), REALM)
-    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
     if is_htmx():
-        shown = urlsplit(request.headers.get("HX-Current-URL", ""))
-        back = local_path(f"{shown.path}?{shown.query}" if shown.query else shown.path)
-        return Response(status=401, headers={"HX-Redirect": url_for("accounts.login", next=back)})
-    return redirect(url_for("accounts.login", next=wanted if wanted not in (None, "/") else None), 303)
+        return wants_login(answer(401))
+    if (unsent := of_request()) is not None:
+        return _challenge(make_response(login_page(unsent.page, unsent=unsent), 401), REALM)
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else page_before()
+    return redirect(url_for("accounts.login", next=wanted if wanted != "/" else None), 303)
+
+
+def _from_an_old_page() -> AnyResponse | None:
+    """What a page of ours sent whose CSRF token another log-in has made worthless, or another secret key; else None."""
+    if request.endpoint == "accounts.login" and from_our_page():
+        if current_user.is_authenticated:
+            return go_to(local_path(request.form.get("next")))
+        why = _("This page had become too old. Please log in once more.")
+        target, unsent = local_path(request.form.get("next")), unpacked(request.form.get("unsent", ""))
+        return make_response(login_page(target, why, unsent=unsent), 400)
+    if not current_user.is_authenticated:
+        return None
+    unsent = of_request()
+    return None if unsent is None else unsent_page(unsent, 400)

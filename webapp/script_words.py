@@ -9,6 +9,7 @@ from webapp.language import current, translated
 TEXTS: Final = (
     "The server answered %(n)s.", "The server does not answer. Trying again helps once it is back.",
     "The server does not answer. This page goes on by itself once it is back.",
+    "You have been logged out.", "Log in", "You are logged in again.",
     "The chart cannot be drawn.", "This result has no equity curve.", "%(n)s found",
     "equity", "buy and hold", "drawdown", "volume", "entry", "exit", "O", "H", "L", "C",
     "%(n)s fills:", "zoom in to see them",

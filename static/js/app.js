@@ -13,12 +13,15 @@
     document.getElementById("toasts").replaceChildren(line);
     setTimeout(() => line.remove(), 8000);
   };
-  document.addEventListener("htmx:responseError", (event) => {
-    const said = event.detail.xhr.getResponseHeader("X-Error");
-    complain(said ? decodeURIComponent(said) : Words.say("The server answered %(n)s.", { n: event.detail.xhr.status }));
+  const follows = (element) => element.matches("[hx-trigger*='every '], [hx-trigger^='load']");
+  document.addEventListener("htmx:responseError", ({ detail: { elt, xhr } }) => {
+    if (xhr.getResponseHeader("X-Login") && document.getElementById("login-again")) return; // login.js
+    if (xhr.status >= 500 && follows(elt)) return; // connection.js goes on by itself
+    const said = xhr.getResponseHeader("X-Error");
+    complain(said ? decodeURIComponent(said) : Words.say("The server answered %(n)s.", { n: xhr.status }));
   });
   document.addEventListener("htmx:sendError", ({ detail: { elt } }) => {
-    if (elt.matches("[hx-trigger*='every '], [hx-trigger^='load']")) return; // connection.js goes on by itself
+    if (follows(elt)) return; // connection.js
     complain(Words.say("The server does not answer. Trying again helps once it is back."));
   });
 

@@ -4,16 +4,17 @@
   const LOOK_EVERY = 2000; // milliseconds
   const stalled = new Set(); // fragments that ask once after they were loaded, and were not answered
   let looking = null;
+  let told = false;
 
   const tell = (text) => {
-    document.getElementById("connection").textContent = text;
+    told = true;
+    document.getElementById("connection").textContent = text || Words.say("The server does not answer. This page goes on by itself once it is back.");
   };
   const follows = (element) => element?.matches?.("[hx-trigger*='every '], [hx-trigger^='load']");
 
   const goOn = () => {
     clearInterval(looking);
     looking = null;
-    tell("");
     for (const element of stalled) {
       if (element.isConnected) htmx.ajax("get", element.getAttribute("hx-get"), { source: element, target: element, swap: "outerHTML" });
     }
@@ -27,10 +28,18 @@
   };
   document.addEventListener("htmx:sendError", ({ detail: { elt } }) => {
     if (!follows(elt)) return; // somebody pressed something: app.js says that it has to be pressed again
-    tell(Words.say("The server does not answer. This page goes on by itself once it is back."));
+    tell("");
     wait(elt);
   });
+  // A proxy says so while the server behind it is away; the server itself says what it lacks.
   document.addEventListener("htmx:responseError", ({ detail: { elt, xhr } }) => {
-    if (xhr.status >= 500 && follows(elt)) wait(elt);
+    if (xhr.status < 500 || !follows(elt)) return;
+    tell(decodeURIComponent(xhr.getResponseHeader("X-Error") || ""));
+    wait(elt);
+  });
+  document.addEventListener("htmx:afterRequest", ({ detail: { successful } }) => {
+    if (!told || !successful) return;
+    told = false;
+    document.getElementById("connection").textContent = "";
   });
 })();

@@ -42,10 +42,11 @@
     const mine = ++latest;
     let answer;
     try {
-      answer = await fetch(form.dataset.check, { method: "POST", body: new FormData(form) });
+      answer = await fetch(form.dataset.check, { method: "POST", body: new FormData(form), headers: { "HX-Request": "true" } });
     } catch {
       return; // no line to the server: sending the form says so
     }
+    if (answer.headers.has("X-Login")) document.dispatchEvent(new CustomEvent("logged-out"));
     if (!answer.ok || mine !== latest) return;
     const errors = await answer.json();
     for (const id of touched) show(form, id, errors[id] || "");

@@ -21,6 +21,7 @@ PAGES: Final = (
     "health",
     "home",
     "keeping",
+    "log_in_again",
     "new_backtest",
     "operations",
     "operations_alerts",

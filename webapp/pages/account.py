@@ -19,8 +19,9 @@ from webapp.extensions import db, settings
 from webapp.htmx import go_to
 from webapp.language import LANGUAGES as LANGUAGE_NAMES
 from webapp.language import before_login, remember
+from webapp.log_in_attempt import too_often, wait_words
 from webapp.login import person
-from webapp.pages.accounts import said, too_often, wait_words
+from webapp.pages.accounts import said
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 

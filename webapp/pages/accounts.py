@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from datetime import timedelta
 from typing import Final
 
 from flask import Blueprint, Response, abort, make_response, render_template, request, session, url_for
 from flask_babel import gettext as _
-from flask_babel import ngettext
 from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
-from storage_core import account_links, accounts, login_guard
+from storage_core import account_links, accounts
 from storage_core.db import utc_now
 from storage_core.errors import AccountError, AlreadySetUp
 from storage_core.models import User
 from webapp import sessions
+from webapp.addresses import local_path
 from webapp.audit import audit
 from webapp.extensions import db, limiter, settings
 from webapp.htmx import go_to
 from webapp.language import CHOSEN
-from webapp.login import local_path
+from webapp.log_in_attempt import attempt, refusal
+from webapp.log_in_pages import login_page, unsent_page
 from webapp.phrases import refused
+from webapp.unsent import unpacked
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -58,20 +58,15 @@ def login() -> AnyResponse:
     if current_user.is_authenticated:
         return go_to(target)
     if request.method == "GET":
-        return make_response(_login_page(target, ""))
-    name = request.form.get("name", "")
-    noted = login_guard.noted_name(db.session(), settings(), name)
-    wait = login_guard.wait_before_trying(db.session(), address=request.remote_addr or "", target=noted)
-    if wait is not None:
-        return too_often(wait, _login_page(target, wait_words(wait)))
-    user = accounts.verify_password(db.session(), name, request.form.get("password", ""))
-    if user is None:
-        audit("account.login_failed", noted, actor=noted)
-        db.session.commit()
-        return make_response(_login_page(target, _("The name or the password is wrong.")), 422)
-    audit("account.logged_in", user.name, actor=user.name)
-    db.session.commit()
-    return _enter(user, target)
+        return make_response(login_page(target))
+    unsent = unpacked(request.form.get("unsent", ""))
+    tried = attempt()
+    if tried.user is None:
+        return refusal(tried, login_page(target, tried.error, unsent=unsent))
+    if unsent is None:
+        return _enter(tried.user, target)
+    sessions.begin(tried.user)
+    return unsent_page(unsent, 200)
 
 
 @blueprint.post("/logout")
@@ -112,28 +107,6 @@ def welcome() -> AnyResponse:
 def said(error: AccountError) -> dict[str, str]:
     """What is wrong with a field, by its name."""
     return {error.field: refused(error.was, error.allowed)}
-
-
-def too_often(wait: timedelta, html: str) -> Response:
-    """A page that says when to try again, also to machines."""
-    response = make_response(html, 429)
-    response.headers["Retry-After"] = str(math.ceil(wait.total_seconds()))
-    return response
-
-
-def wait_words(wait: timedelta) -> str:
-    """When the next attempt is looked at."""
-    seconds = math.ceil(wait.total_seconds())
-    if seconds <= 90:
-        return ngettext(
-            "Too many attempts. Try again in %(num)s second.",
-            "Too many attempts. Try again in %(num)s seconds.",
-            seconds,
-        )
-    minutes = math.ceil(seconds / 60)
-    return ngettext(
-        "Too many attempts. Try again in %(num)s minute.", "Too many attempts. Try again in %(num)s minutes.", minutes
-    )
 
 
 def _same_twice(password: str) -> None:
@@ -181,13 +154,3 @@ def _welcome_form(owner: User, token: str, errors: dict[str, str], status: int) 
     response = make_response(html, status)
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _login_page(target: str, error: str) -> str:
-    return render_template(
-        "accounts/login.html",
-        target=target,
-        error=error,
-        name=request.form.get("name", ""),
-        needs_setup=accounts.needs_setup(db.session()),
-    )

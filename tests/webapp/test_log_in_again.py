@@ -1,0 +1,140 @@
+"""A session that ends while a page is open: somebody logs in on top of it, and nothing is lost."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from storage_core.accounts import end_sessions
+from storage_core.db import session_scope
+from storage_core.models import User
+from tests.webapp import results
+from tests.webapp.conftest import PASSWORD
+
+
+@contextmanager
+def inside(browser: Browser, address: str, **more: object) -> Iterator[Page]:
+    """ada, logged in; the answers that refuse her stand in the console of the browser, so nobody looks there."""
+    context = browser.new_context(base_url=address, viewport={"width": 1440, "height": 900}, **more)
+    page = context.new_page()
+    page.goto("/login")
+    log_in(page, "Name")
+    page.wait_for_url(f"{address}/")
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def page(browser, address, users) -> Iterator[Page]:
+    with inside(browser, address) as page:
+        yield page
+
+
+def log_in(page: Page, label: str, *, name: str = "ada", password: str = PASSWORD) -> None:
+    page.get_by_label(label, exact=True).fill(name)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Log in", exact=True).last.click()
+
+
+def test_a_new_backtest_survives_the_end_of_its_session(page, bars):
+    page.goto("/backtests/new")
+    page.get_by_label("Only the last bars").fill("44")
+    page.wait_for_load_state("networkidle")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Run backtest").click()
+    dialog = page.get_by_role("dialog", name="Log in")
+    expect(dialog).to_contain_text("nothing on this page is lost")
+    expect(dialog.get_by_label("Name")).to_have_value("ada")
+    expect(dialog.get_by_label("Password")).to_be_focused()
+    dialog.get_by_label("Password").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("alert")).to_contain_text("The name or the password is wrong.")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_label("Only the last bars")).to_have_value("44")
+    page.locator("#connection").get_by_role("button", name="Log in").click()
+    dialog.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#connection")).to_be_empty()
+    page.get_by_role("button", name="Run backtest").click()
+    expect(page).to_have_url(re.compile(r"/backtests/[0-9a-f-]{36}$"))
+
+
+def test_what_was_pressed_is_done_after_the_log_in(page, engine, users, completed):
+    page.goto(completed())
+    page.locator("#note-edit").click()
+    page.locator("#note-note").fill("only the trend")
+    with session_scope(engine) as session:
+        end_sessions(session, session.get_one(User, users["ada"]))
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("dialog").get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator("#note .note-text")).to_have_text("only the trend")
+    page.get_by_role("button", name="Pin", exact=True).click()
+    expect(page.get_by_role("button", name="Unpin")).to_be_visible()
+
+
+def test_another_tab_has_logged_out_and_in(page, completed):
+    page.goto(completed())
+    page.locator("#note-edit").click()
+    page.locator("#note-note").fill("written before")
+    other = page.context.new_page()
+    other.goto("/account")
+    other.locator("details.menu > summary").last.click()
+    other.get_by_role("button", name="Log out").click()
+    log_in(other, "Name")
+    expect(other.get_by_role("heading", level=1)).to_be_visible()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#note .note-text")).to_have_text("written before")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_a_page_that_follows_a_run_says_it_quietly_and_goes_on(page, engine, users):
+    page.goto(f"/backtests/{results.queue(engine, owner_id=users['ada'])}")
+    page.evaluate("window.stayed = true")
+    kept = page.context.cookies()
+    page.context.clear_cookies()
+    expect(page.locator("#connection")).to_contain_text("You have been logged out.")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("#toasts")).to_be_empty()
+    page.context.add_cookies(kept)
+    expect(page.locator("#connection")).to_be_empty()
+    assert page.evaluate("window.stayed")
+
+
+def test_somebody_else_gets_a_page_of_their_own(page, completed):
+    page.goto(completed())
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Pin", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("tom")
+    dialog.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+
+
+def test_a_form_without_htmx_is_sent_after_the_log_in(browser, address, users, completed):
+    with inside(browser, address, java_script_enabled=False) as page:
+        page.goto(f"{completed()}?edit=note")
+        page.locator("#note-note").fill("without a script")
+        page.context.clear_cookies()
+        page.get_by_role("button", name="Save", exact=True).click()
+        log_in(page, "Name")
+        expect(page.get_by_role("heading", name="Not sent yet")).to_be_visible()
+        page.get_by_role("button", name="Send it now").click()
+        expect(page.locator("#note .note-text")).to_have_text("without a script")
+
+
+def test_a_page_that_follows_a_run_waits_for_the_server_behind_a_proxy(page, engine, users):
+    page.goto(f"/backtests/{results.queue(engine, owner_id=users['ada'])}")
+    page.evaluate("window.stayed = true")
+    page.route(re.compile("/status$|/queue$|/healthz$"), lambda route: route.fulfill(status=502, body="Bad Gateway"))
+    expect(page.locator("#connection")).to_contain_text("goes on by itself once it is back")
+    expect(page.locator("#toasts")).to_be_empty()
+    page.unroute_all()
+    with page.expect_response(re.compile("/status$")):
+        expect(page.locator("#connection")).to_be_empty()
+    assert page.evaluate("window.stayed")
