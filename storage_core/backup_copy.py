@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 from storage_core.backup_errors import FileUnreadable
 from storage_core.backup_index import FileIndex
-from storage_core.backup_manifest import BackedUpFile, Content, Problem
+from storage_core.backup_manifest import RESULTS, BackedUpFile, Content, Problem
 from storage_core.backup_sources import Source
 from storage_core.backup_store import BackupStore
 from storage_core.backup_watcher import Progress
@@ -57,9 +57,9 @@ def copy_all(store: BackupStore, index: FileIndex, sources: Mapping[str, Source]
     report, total = Copying(), index.count_wanted()
     with closing(in_parallel(partial(_dealt_with, store, sources), _tasks(index, sources))) as answers:
         for done, (task, answer) in enumerate(answers, 1):
-            if answer.content is None:
+            if answer.problem:
                 report.reasons[task.path] = answer.problem
-            else:
+            elif answer.content is not None:
                 index.hold(BackedUpFile(task.path, answer.content, task.stamp))
                 report.added_count += answer.added
                 report.added_bytes += answer.content.bytes if answer.added else 0
@@ -88,7 +88,8 @@ def _dealt_with(store: BackupStore, sources: Mapping[str, Source], task: _Task) 
             return _send(store, sources[group], name, task.noted.sha256)
         return _send_unknown(store, sources[group], name)
     except FileNotFoundError:
-        return _Answer(None, problem="it does not exist")
+        deleted_meanwhile = task.noted is None and group != RESULTS  # no row needs it, and it was there a moment ago
+        return _Answer(None, problem="" if deleted_meanwhile else "it does not exist")
     except ObjectDamaged as error:
         return _Answer(None, problem=f"it is damaged: its sha256 is {error.was}, {error.expected} was stored")
     except FileUnreadable as error:

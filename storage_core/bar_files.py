@@ -30,21 +30,28 @@ def write_bars(path: Path, bars: BarTable) -> None:
 
 
 def read_bars(path: Path, low: int, high: int) -> BarTable:
-    """The bars of `path` with low <= timestamp < high (microseconds). Raises BarsDamaged."""
+    """The bars of `path` with low <= timestamp < high (microseconds). Raises BarsDamaged and FileNotFoundError."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read_row_groups(_groups(file, low, high), columns=list(COLUMNS))
         return _from_arrow(path, table).between(low, high)
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError, KeyError) as error:
         raise BarsDamaged(path, str(error).splitlines()[0]) from error
 
 
 def extent(path: Path) -> dict[str, int]:
-    """Rows, and the first and last timestamp (microseconds), from the footer of `path`. Raises BarsDamaged."""
+    """Rows, and the first and last timestamp (microseconds), from the footer of `path`.
+
+    Raises BarsDamaged and FileNotFoundError.
+    """
     try:
         with pq.ParquetFile(path) as file:
             ranges = [_range(file, group) for group in range(file.num_row_groups)]
             rows = file.metadata.num_rows
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError, KeyError) as error:
         raise BarsDamaged(path, str(error).splitlines()[0]) from error
     known = [one for one in ranges if one is not None]

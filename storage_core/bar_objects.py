@@ -4,8 +4,10 @@ bars/{symbol}_{timeframe}/{sha256}.parquet    an object for each state, never ch
 bar_files                                     the row that says which of them counts
 
 A merge reads the state that counts, uploads the next, reads it back, and moves the row on only if it still names the
-state that was read: of two writers at once one wins, the other begins again on top of it. Objects that no row names
-are removed by a later merge when they are an hour old, so a reader who has just asked still finds its own.
+state that was read: of two writers at once one wins, the other begins again on top of it. From the upload on they
+take turns, and who deletes bars takes a turn too, so that nobody removes what another has just sent. Objects that no
+row names are removed by a merge an hour after another took their place: a reader who has just asked, or a backup that
+has just read the rows, still finds its own.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ import time
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import create_engine, delete, insert, select, update
+from sqlalchemy import create_engine, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
@@ -32,7 +35,7 @@ from storage_core.bar_store import TIMEFRAMES, BarStore, Coverage, coverage_of, 
 from storage_core.bar_table import BarTable
 from storage_core.db import engine_options, session_scope, utc_now
 from storage_core.errors import BarsDamaged, NoBars
-from storage_core.files import disk_problems, sha256_file
+from storage_core.files import disk_problems, file_lock, sha256_file
 from storage_core.models import BarFile
 from storage_core.object_cache import FileCache
 from storage_core.object_errors import ObjectDamaged, ObjectNotFound
@@ -53,6 +56,7 @@ class S3BarStore(BarStore):
         self.root = settings.data_dir / "cache" / "bars"
         with disk_problems(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
+        self._lock = settings.data_dir / "bars.lock"
         self.provider = provider
         self.cache = FileCache(self.root, limit=settings.results_cache_mb * 1_000_000)
         # A connection a question: this object lives as long as the process and belongs to no thread.
@@ -86,11 +90,13 @@ class S3BarStore(BarStore):
                 continue  # it was replaced a moment ago
             whole, done = joined(symbol, timeframe, stored, new, wins)
             if whole is None:
-                return self.coverage(symbol, timeframe), done
-            after = self._upload(symbol, timeframe, whole)
-            if self._commit(symbol, timeframe, entry, after):
-                self._tidy(symbol, timeframe, after["sha256"])
-                return coverage_of(symbol, timeframe, after), done
+                assert entry is not None  # noqa: S101  nothing is stored already
+                return coverage_of(symbol, timeframe, entry), done
+            with self._turn(symbol, timeframe):
+                after = self._upload(symbol, timeframe, whole)
+                if self._commit(symbol, timeframe, entry, after):
+                    self._tidy(symbol, timeframe, after["sha256"])
+                    return coverage_of(symbol, timeframe, after), done
             time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311  not a secret
         raise BarsBusy(symbol, timeframe)
 
@@ -98,12 +104,13 @@ class S3BarStore(BarStore):
         """The row first, then its objects. Raises NoBars."""
         file_name(symbol, timeframe)
         mine = (BarFile.symbol == symbol) & (BarFile.timeframe == timeframe)
-        with self._session() as session:
-            gone = session.scalars(delete(BarFile).where(mine).returning(BarFile.sha256)).all()
+        with self._turn(symbol, timeframe):
+            with self._session() as session:
+                gone = session.scalars(delete(BarFile).where(mine).returning(BarFile.sha256)).all()
+            for info in list(self.provider.list(_place(symbol, timeframe))) if gone else ():
+                self.provider.delete(info.key)
         if not gone:
             raise NoBars(symbol, timeframe, self._available(symbol, timeframe))
-        for info in list(self.provider.list(_place(symbol, timeframe))):
-            self.provider.delete(info.key)
 
     def install(self, symbol: str, timeframe: str, shipped: Path) -> bool:
         """Store a file of bars where there are none; False when there are."""
@@ -184,10 +191,24 @@ class S3BarStore(BarStore):
         except IntegrityError:
             return False  # somebody else was the first
 
+    @contextmanager
+    def _turn(self, symbol: str, timeframe: str) -> Iterator[None]:
+        """Nobody else, on any machine, sends or removes objects of these bars meanwhile."""
+        if self._engine.dialect.name != "postgresql":  # then there is one machine
+            with file_lock(self._lock):
+                yield
+            return
+        with self._engine.begin() as connection:
+            key = f"coin-hts bars {symbol} {timeframe}"
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+            yield
+
     def _tidy(self, symbol: str, timeframe: str, current: str) -> None:
+        """Remove what no longer counted an hour ago: what another object had taken the place of by then."""
         before = utc_now() - NOT_NEEDED_AFTER
-        for info in list(self.provider.list(_place(symbol, timeframe))):
-            if info.modified < before and info.key != _key(symbol, timeframe, current):
+        states = sorted(self.provider.list(_place(symbol, timeframe)), key=lambda info: info.modified)
+        for info, following in pairwise(states):
+            if following.modified < before and info.key != _key(symbol, timeframe, current):
                 self.provider.delete(info.key)
 
     def _row(self, symbol: str, timeframe: str) -> dict[str, Any] | None:

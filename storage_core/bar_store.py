@@ -94,17 +94,13 @@ class BarStore:
         Raises NoBars and BarsDamaged.
         """
         path = self.path(symbol, timeframe)
-        kept = self._kept_inventory().get(path.name)
         try:
-            entry = _entry(path, kept)
+            entry = _entry(path, self._kept_inventory().get(path.name))
+            if "quality" not in entry:
+                with file_lock(self.root / ".lock"):
+                    entry = self._examined(symbol, timeframe)
         except FileNotFoundError:
             raise NoBars(symbol, timeframe, self._available(symbol, timeframe)) from None
-        if "quality" not in entry:
-            from storage_core.bar_changes import facts_of
-
-            entry = {**entry, **facts_of(self.read(symbol, timeframe), timeframe)}
-            with file_lock(self.root / ".lock"):
-                self._keep_inventory({**self._kept_inventory(), path.name: entry})
         return coverage_of(symbol, timeframe, entry)
 
     def read(self, symbol: str, timeframe: str, start: datetime | None = None, end: datetime | None = None) -> BarTable:
@@ -146,13 +142,15 @@ class BarStore:
         new = checked_bars(symbol, timeframe, bars)
         with file_lock(self.root / ".lock"):
             whole, done = joined(symbol, timeframe, self._load(symbol, timeframe, _EVER, _NEVER), new, wins)
-            if whole is not None:
+            if whole is None:
+                entry = self._examined(symbol, timeframe)
+            else:
                 from storage_core.bar_files import write_bars
 
                 write_bars(path, whole)
                 entry = {**_entry(path, None), **facts_of(whole, timeframe)}
                 self._keep_inventory({**self._kept_inventory(), path.name: entry})
-        return self.coverage(symbol, timeframe), done
+        return coverage_of(symbol, timeframe, entry), done
 
     def delete(self, symbol: str, timeframe: str) -> None:
         """Remove all bars of one symbol and timeframe. Raises NoBars."""
@@ -178,10 +176,30 @@ class BarStore:
 
     def _load(self, symbol: str, timeframe: str, low: int, high: int) -> BarTable | None:
         """The stored bars with low <= timestamp < high; None when there is no file."""
+        path = self.path(symbol, timeframe)
+        if not path.exists():
+            return None  # without loading what reads Parquet
         from storage_core.bar_files import read_bars
 
-        path = self.path(symbol, timeframe)
-        return read_bars(path, low, high) if path.exists() else None
+        try:
+            return read_bars(path, low, high)
+        except FileNotFoundError:
+            return None  # deleted a moment ago
+
+    def _examined(self, symbol: str, timeframe: str) -> dict[str, Any]:
+        """What the inventory keeps of one file, fingerprint and quality included; only under the lock.
+
+        Raises FileNotFoundError and BarsDamaged.
+        """
+        path, kept = self.path(symbol, timeframe), self._kept_inventory()
+        entry = _entry(path, kept.get(path.name))
+        if "quality" not in entry:
+            from storage_core.bar_changes import facts_of
+            from storage_core.bar_files import read_bars
+
+            entry = {**entry, **facts_of(read_bars(path, _EVER, _NEVER), timeframe)}
+            self._keep_inventory({**kept, path.name: entry})
+        return entry
 
     def _kept_inventory(self) -> dict[str, dict[str, Any]]:
         try:

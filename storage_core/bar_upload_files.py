@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -93,10 +94,8 @@ def opened(settings: Settings, upload: Upload) -> Iterator[Path]:
     """The file itself on this machine, there until the block ends. Raises UploadGone, DiskProblem and ObjectError."""
     key = _key(upload.upload_id, "data")
     if settings.results_bucket is None:
-        path = settings.data_dir / key
-        if not path.is_file():
-            raise UploadGone(upload.upload_id)
-        yield path
+        with _linked(settings, upload.upload_id) as path:
+            yield path
         return
     store = _store(settings)
 
@@ -106,8 +105,23 @@ def opened(settings: Settings, upload: Upload) -> Iterator[Path]:
     try:
         with _cache(settings).held(upload.sha256, Path(key).name, upload.size, fetch) as path:
             yield path
-    except ObjectNotFound:
+    except (ObjectNotFound, FileNotFoundError):
         raise UploadGone(upload.upload_id) from None
+
+
+@contextmanager
+def _linked(settings: Settings, upload_id: str) -> Iterator[Path]:
+    """The file under a name of its own, so that it stays whole when another request forgets it."""
+    path = _scratch(settings) / f"{uuid4()}.part"
+    with disk_problems(path):
+        try:
+            os.link(settings.data_dir / _key(upload_id, "data"), path)
+        except FileNotFoundError:
+            raise UploadGone(upload_id) from None
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def drop(settings: Settings, upload: Upload) -> None:

@@ -44,14 +44,16 @@ class FileCache:
         while (descriptor := _lock_shared(path, size)) is None:
             self._fetch(path, size, fetch)
         try:
-            os.utime(path)
+            os.utime(descriptor)
             yield path
         finally:
             os.close(descriptor)
 
     def drop(self, sha256: str, name: str) -> None:
-        """Forget a file, e.g. one that the local disk has damaged."""
-        (self.folder / sha256 / name).unlink(missing_ok=True)
+        """Forget a file, e.g. one that the local disk has damaged. Who reads it by its name may miss it."""
+        if self.folder.exists():
+            with self._names_locked():
+                (self.folder / sha256 / name).unlink(missing_ok=True)
 
     def drop_unused(self, *, before: datetime) -> None:
         """Forget what nobody has read since that instant."""

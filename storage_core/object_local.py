@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -93,7 +93,7 @@ class LocalStorageProvider(StorageProvider):
         """Remove the files of writers that died."""
         removed = []
         for path in self._names(self.root / UPLOADING):
-            with self._problems(None):
+            with suppress(ObjectNotFound), self._problems(None):  # its writer has just ended
                 if path.stat().st_mtime < before.timestamp():
                     removed.append(path.name)
                     if not dry_run:
@@ -118,13 +118,15 @@ class LocalStorageProvider(StorageProvider):
             try:
                 self._make_folder(path.parent)
                 temporary.replace(path)
-                fsync_dir(path.parent)
-                return
+                break
             except FileNotFoundError:
                 continue
             except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
                 raise BadKey(self.where, key, "an object and a folder would have the same name") from error
-        raise DiskProblem(path, "its folder is removed again and again")
+        else:
+            raise DiskProblem(path, "its folder is removed again and again")
+        with suppress(FileNotFoundError):  # it was there, and has been deleted again
+            fsync_dir(path.parent)
 
     def _make_folder(self, folder: Path) -> None:
         if not folder.is_dir():

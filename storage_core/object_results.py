@@ -171,6 +171,8 @@ class S3ResultRoot(ResultRoot):
                 return read(path)
         except ResultDamaged:
             self.cache.drop(digest, Path(key).name)
+        except FileNotFoundError:
+            pass  # another reader found it damaged, and dropped it
         with self.cache.held(*wanted) as path:
             return read(path)
 

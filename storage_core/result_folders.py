@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -167,10 +167,10 @@ def empty_trash(results_dir: Path, *, now: datetime | None = None, dry_run: bool
 
 def _remove(path: Path) -> None:
     """Remove a folder that another process may be removing too."""
-    shutil.rmtree(path, ignore_errors=True)
-    if path.exists():
-        with disk_problems(path):
-            shutil.rmtree(path)  # says why it cannot
+    with disk_problems(path):
+        while path.exists():
+            with suppress(FileNotFoundError):  # the other one was faster with some file
+                shutil.rmtree(path)
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from storage_core import backup
+from storage_core.backup_sources import FolderSource
 from storage_core.backup_store import backup_store
 from storage_core.bars import bar_store_for
 from storage_core.object_s3 import shared_provider
@@ -132,3 +133,22 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_is_backed_up(
     there = restored(settings, tmp_path / "restored", empty_database)
     assert all_rows(there.database_url) == all_rows(settings.database_url)
     assert len(all_bytes(there)) == len(all_bytes(settings)) - 1
+
+
+@SQLITE
+def test_bars_that_are_deleted_while_the_backup_runs_are_no_problem(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(engine, settings)
+    stamp, deleted = FolderSource.stamp, list[str]()
+
+    def deleted_first(self: FolderSource, path: str) -> str | None:
+        if path.endswith(".parquet") and "/" not in path:
+            (settings.bars_dir / path).unlink()
+            deleted.append(path)
+        return stamp(self, path)
+
+    monkeypatch.setattr(FolderSource, "stamp", deleted_first)
+    manifest = backup.create(engine, settings)
+    assert deleted
+    assert (manifest.problems, manifest.result_count) == ((), 4)

@@ -160,3 +160,47 @@ def test_the_sample_is_installed_once(machine):
     assert len(sample.install_sample(one)) == len(sample.provenance())
     assert sample.install_sample(two) == []
     assert {one.symbol for one in two.inventory()} == {"USD-BTC", "USD-ETH", "USD-LTC"}
+
+
+@SQLITE
+def test_an_old_state_stays_for_an_hour_after_another_took_its_place(machine, bucket, monkeypatch):
+    """A backup that has read the rows still finds the objects that they named."""
+    store = machine("one")
+    store.merge("KRW-BTC", "1h", bars(10))
+    [first] = keys(bucket)
+    listed = store.provider.list
+
+    def of_yesterday(prefix):
+        for info in listed(prefix):
+            yield replace(info, modified=info.modified - timedelta(days=1)) if info.key == first else info
+
+    monkeypatch.setattr(store.provider, "list", of_yesterday)
+    store.merge("KRW-BTC", "1h", bars(10, first=10))
+    monkeypatch.undo()
+    assert first in keys(bucket)
+    assert len(keys(bucket)) == 2
+
+
+def test_bars_that_are_stored_while_others_are_deleted_stay(machine, bucket, monkeypatch):
+    """Whoever deletes lists objects after the row is gone: what somebody has sent since then must not be among them."""
+    store = machine("one")
+    store.merge("KRW-BTC", "1h", bars(10))
+    listed, stored = store.provider.list, threading.Event()
+
+    def store_again():
+        store.merge("KRW-BTC", "1h", bars(20, first=5))
+        stored.set()
+
+    writer = threading.Thread(target=store_again)
+
+    def overtaken(prefix):
+        if writer.ident is None:
+            writer.start()
+            stored.wait(0.3)  # it has to wait for its turn, so this ends by itself
+        return listed(prefix)
+
+    monkeypatch.setattr(store.provider, "list", overtaken)
+    store.delete("KRW-BTC", "1h")
+    writer.join()
+    assert len(store.read("KRW-BTC", "1h")) == 20
+    assert len(keys(bucket)) == 1

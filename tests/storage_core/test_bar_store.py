@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage_core import sample
+from storage_core import bar_files, sample
 from storage_core.bar_store import TIMEFRAMES, BarStore
 from storage_core.bar_table import BarTable, fingerprint
 from storage_core.errors import BadBars, BadSymbol, BadTimeframe, BarsDamaged, NoBars
+from tests.storage_core.at_once import together
 
 SHARED_BARS = Path(__file__).parents[2].parent / "shared" / "data" / "candles"
 HOUR = 3_600_000_000
@@ -294,3 +298,45 @@ def test_real_bars(store: BarStore) -> None:
         before = fingerprint(read)
         store.merge(symbol, timeframe, read)
         assert fingerprint(store.read(symbol, timeframe)) == before
+
+
+def test_bars_that_are_deleted_and_stored_again_meanwhile_are_whole_or_not_there(store: BarStore) -> None:
+    """Nobody is told of damage, and who has just stored bars is not told that there are none."""
+
+    def store_and_delete() -> None:
+        for _ in range(40):
+            assert store.merge("KRW-BTC", "1h", bars(10)).rows == 10
+            store.delete("KRW-BTC", "1h")
+
+    def read() -> None:
+        for _ in range(120):
+            with suppress(NoBars):
+                assert len(store.read("KRW-BTC", "1h")) == 10
+            with suppress(NoBars):
+                assert store.coverage("KRW-BTC", "1h").rows == 10
+            assert store.scan()[1] == []
+
+    together(store_and_delete, read, read)
+
+
+def test_bars_that_vanish_while_they_are_read_are_not_damaged(store: BarStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_bars, extent = bar_files.read_bars, bar_files.extent
+
+    def deleted_first(read: Callable[..., Any]) -> Callable[..., Any]:
+        def reading(path: Path, *args: int) -> Any:
+            store.delete("KRW-BTC", "1h")
+            return read(path, *args)
+
+        return reading
+
+    monkeypatch.setattr(bar_files, "read_bars", deleted_first(read_bars))
+    monkeypatch.setattr(bar_files, "extent", deleted_first(extent))
+    write_bars = partial(bar_files.write_bars, store.path("KRW-BTC", "1h"), BarTable(**bars(10)))
+    write_bars()
+    with pytest.raises(NoBars):
+        store.read("KRW-BTC", "1h")
+    write_bars()
+    assert store.scan() == ([], [])
+    write_bars()
+    with pytest.raises(NoBars):
+        store.coverage("KRW-BTC", "1h")

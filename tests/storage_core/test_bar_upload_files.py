@@ -148,3 +148,14 @@ def test_a_store_that_is_away_is_named_and_leaves_nothing(machines, monkeypatch)
     with pytest.raises(StoreUnreachable):
         keep(away)
     assert list((one.data_dir / "receiving").iterdir()) == []
+
+
+def test_who_reads_a_file_keeps_it_when_another_request_forgets_it(machines):
+    """A double click on Save: the first one stores the bars and forgets the file, which the second one is reading."""
+    one, two = machines
+    made = keep(one)
+    with bar_upload_files.opened(two, made) as path:
+        bar_upload_files.drop(one, made)
+        assert path.read_bytes() == b"abc"
+    with pytest.raises(UploadGone):
+        read(one, made)

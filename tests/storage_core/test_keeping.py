@@ -12,6 +12,7 @@ from storage_core.db import session_scope, utc_now
 from storage_core.errors import BacktestNotFound, BadFilter, DiskProblem, NotDeletable, NotRestorable
 from storage_core.reconcile import reconcile
 from storage_core.settings import Settings
+from tests.storage_core.at_once import together
 from tests.storage_core.examples import METADATA, METRICS, claimed, kinds, queued, row, tables
 
 WEEK = timedelta(days=7)
@@ -161,3 +162,15 @@ def test_sharing_and_no_longer(engine: Engine, stored: uuid.UUID) -> None:
         with session_scope(engine) as session:
             backtest_keeping.share(session, stored, shared=shared)
         assert row(engine, stored).shared is shared
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_two_that_empty_the_trash_at_once(settings: Settings) -> None:
+    trash = settings.results_dir / ".trash"
+    for number in range(60):
+        folder = trash / f"{uuid.uuid4()}.{number:010d}"
+        folder.mkdir(parents=True)
+        for name in "abcd":
+            (folder / name).touch()
+    together(*[lambda: result_folders.empty_trash(settings.results_dir)] * 4)
+    assert list(trash.iterdir()) == []

@@ -284,3 +284,11 @@ def test_a_closed_provider_opens_again(store: StorageProvider) -> None:
     put(store, "key", b"data")
     store.close()
     assert get(store, "key") == b"data"
+
+
+def test_a_writer_that_ends_while_unfinished_ones_are_looked_for(tmp_path: Path) -> None:
+    store = LocalStorageProvider(tmp_path)
+    put(store, "a", b"x")
+    (tmp_path / ".uploading" / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / ".uploading" / "killed").write_bytes(b"half")
+    assert store.remove_unfinished(before=datetime.now(UTC) + timedelta(days=1)) == ["killed"]
