@@ -55,8 +55,17 @@ def test_the_process_that_runs_jobs_loads_no_kernel_and_takes_no_backtest():
     assert not loaded & {"numba", "pandas", "pyarrow", "flask", "ccxt", "engine.simulation", "workers.actors"}
 
 
-def test_the_clock_and_the_supervisor_stay_small():
-    loaded = modules_after("import workers.clock, workers.supervisor")
+def test_the_supervisor_stays_small(tmp_path):
+    loaded = modules_after(
+        "from pathlib import Path; from workers.supervisor import valkey_argv;"
+        f"folder = Path({str(tmp_path)!r}); valkey_argv(socket=folder / 'socket', folder=folder / 'valkey')"
+    )
+    assert "workers.supervisor" in loaded
+    assert not loaded & {"redis", "dramatiq", "sqlalchemy", "flask", "numpy", "engine", "storage_core.db"}
+
+
+def test_the_clock_stays_small():
+    loaded = modules_after("import workers.clock")
     assert "workers.clock" in loaded
     assert not loaded & {"numba", "pandas", "pyarrow", "flask", "apprise", "engine.simulation"}
 
