@@ -25,6 +25,7 @@ LONGEST_SOCKET_PATH = 99  # sun_path holds 108 bytes on Linux, 104 on macOS, wit
 
 
 _DEFAULTS = {variable.name: variable.default for variable in VARIABLES}
+_PLAIN_FILE = re.compile(r"sqlite:///[A-Za-z0-9_./-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,11 +216,14 @@ def _kept_secret(path: Path) -> str:
 
 
 def _database_url(value: str, data_dir: Path) -> str:
+    value = value.replace("{DATA_DIR}", str(data_dir)) if value == _DEFAULTS["DATABASE_URL"] else value
+    file = f"sqlite:///{Path(value.removeprefix('sqlite:///')).absolute()}"
+    if _PLAIN_FILE.fullmatch(value) and _PLAIN_FILE.fullmatch(file):
+        return file  # the usual one; SQLAlchemy, which reads the others, would be half of the supervisor
     from sqlalchemy.engine import URL, make_url
     from sqlalchemy.exc import ArgumentError
 
     allowed = "postgresql://user:password@host/name or sqlite:///file"
-    value = value.replace("{DATA_DIR}", str(data_dir)) if value == _DEFAULTS["DATABASE_URL"] else value
     try:
         url = make_url(value.replace("postgres://", "postgresql://", 1) if value.startswith("postgres://") else value)
     except (ArgumentError, ValueError) as error:

@@ -57,8 +57,9 @@ def test_the_process_that_runs_jobs_loads_no_kernel_and_takes_no_backtest():
 
 def test_the_supervisor_stays_small(tmp_path):
     loaded = modules_after(
-        "from pathlib import Path; from workers.supervisor import valkey_argv;"
-        f"folder = Path({str(tmp_path)!r}); valkey_argv(socket=folder / 'socket', folder=folder / 'valkey')"
+        "from workers.supervisor import Settings, valkey_argv, web_argv;"
+        f"settings = Settings.from_env({{'DATA_DIR': {str(tmp_path)!r}}}); web_argv(settings);"
+        "valkey_argv(socket=settings.socket_path, folder=settings.data_dir / 'valkey')"
     )
     assert "workers.supervisor" in loaded
     assert not loaded & {"redis", "dramatiq", "sqlalchemy", "flask", "numpy", "engine", "storage_core.db"}

@@ -44,6 +44,8 @@ def test_the_secret_is_made_once_and_is_private(tmp_path: Path) -> None:
         ("postgresql://h/lab", "postgresql+psycopg://h/lab"),
         ("postgresql+psycopg://h/lab?sslmode=require", "postgresql+psycopg://h/lab?sslmode=require"),
         ("sqlite:////var/lab.sqlite3", "sqlite:////var/lab.sqlite3"),
+        ("sqlite:////var/a%20b.db", "sqlite:////var/a b.db"),
+        ("sqlite+pysqlite:////var/lab.db", "sqlite:////var/lab.db"),
     ],
 )
 def test_database_addresses(tmp_path: Path, given: str, used: str) -> None:
