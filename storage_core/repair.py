@@ -10,10 +10,10 @@ goes on where this one was. Readers are not disturbed: the old revision stays un
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Engine, select, update
@@ -40,6 +40,9 @@ from storage_core.reconcile import is_superseded
 from storage_core.result_folders import ResultFolder
 from storage_core.result_root import ResultRoot, result_root
 from storage_core.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _OF_ONE_RESULT = (StorageError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """What may go wrong with one result, pyarrow's own errors among it; the others are repaired all the same."""
@@ -69,6 +72,14 @@ class RepairReport:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnAgain:
+    """Lines for a result that has lost its own: the table, and label, pane and faintness of each."""
+
+    table: pa.Table
+    drawn: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class _Need:
     """What a result has, by side, and what it is to have; `problems` of what is noted but not whole."""
 
@@ -77,10 +88,11 @@ class _Need:
     target: tuple[str, ...]
     problems: Mapping[str, StorageError]
     lines_lost: bool
+    lines: DrawnAgain | None = None
 
     @property
     def met(self) -> bool:
-        return self.noted == self.whole == self.target and not self.lines_lost
+        return self.noted == self.whole == self.target and not self.lines_lost and self.lines is None
 
     @property
     def said(self) -> str:
@@ -90,7 +102,8 @@ class _Need:
         dropped = [side for side in self.noted if side not in self.target]
         taken = f"{modes.named(dropped)} taken away" if dropped else ""
         lost = f"lines of the strategy given up: {strategy_lines.LOST}" if self.lines_lost else ""
-        return "; ".join(filter(None, [written, taken, lost]))
+        lines = "lines of the strategy put back" if self.lines else lost
+        return "; ".join(filter(None, [written, taken, lines]))
 
     @property
     def source(self) -> str:
@@ -141,14 +154,19 @@ class _Repairer:
             raise _lost(row, need)
         return need.said
 
-    def run(self, task_id: UUID) -> str:
-        """Repair one result as it is now; what was done, "" when nothing was to do any more. Raises StorageError."""
+    def run(self, task_id: UUID, *, lines: DrawnAgain | None = None) -> str:
+        """Repair one result as it is now; what was done, "" when nothing was to do any more. Raises StorageError.
+
+        `lines` are put where its own are lost; where they are not, they are left away.
+        """
         with self.root.locked():
             with session_scope(self.engine) as session:
                 row = session.get(Backtest, task_id)
             if row is None or row.status != "completed" or row.deleted_at is not None:
                 return ""
             need = self.need(row, {})
+            if lines is not None and (need.lines_lost or strategy_lines.lost(row.metadata_)):
+                need = replace(need, lines=lines)
             if need.met:
                 return ""
             if not need.whole:
@@ -184,7 +202,12 @@ class _Repairer:
             about = written.metadata(compression) if PARQUET in made else {}
         gone = {"missing", *(() if PARQUET in need.target else result_files.FORMAT)} - {*result_files.SCHEMA}
         kept = {name: value for name, value in row.metadata_.items() if name not in gone}
-        if need.lines_lost:
+        if need.lines is not None:
+            table, drawn = need.lines.table, list(need.lines.drawn)
+            files[modes.LINES] = strategy_lines.write(staging, table, drawn, compression=compression)
+            kept |= {"lines": {"drawn": drawn, "problem": ""}}
+            self.on_step("lines")
+        elif need.lines_lost:
             kept = strategy_lines.without(kept, strategy_lines.LOST)
         return {
             "metadata_": {**kept, **about, "files": files},
@@ -261,6 +284,26 @@ def repair(
             report.failed[row.task_id] = str(error) or repr(error)
         on_progress(report.checked, total, len(report.failed))
     return report
+
+
+def put_lines_back(
+    engine: Engine,
+    settings: Settings,
+    task_id: UUID,
+    lines: DrawnAgain,
+    *,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> bool:
+    """Give a completed result that has lost its lines these; False when it has them, or is gone.
+
+    They are stored as a repair stores a side that is missing, and whatever else is missing is written too. Raises
+    BadTables when the table is not that of the lines, and what a repair raises.
+    """
+    strategy_lines.check(lines.table, {"lines": {"drawn": list(lines.drawn)}})
+    repairer = _Repairer(
+        engine=engine, settings=settings, root=result_root(settings), deep=True, remove_other=False, on_step=on_step
+    )
+    return bool(repairer.run(task_id, lines=lines))
 
 
 def _lost(row: Backtest, need: _Need) -> StorageError:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("storage")
 
 LOST = "their file was missing or damaged, and nothing else has them; run the backtest again"
+UNWRITTEN = "they could not be stored"
 
 
 def drawn(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -36,6 +37,11 @@ def drawn(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
 def problem(metadata: Mapping[str, Any]) -> str:
     """Why a result has no lines although its strategy draws some; else ""."""
     return str((metadata.get("lines") or {}).get("problem") or "")
+
+
+def lost(metadata: Mapping[str, Any]) -> bool:
+    """Whether a result had lines and has none any more through no fault of its strategy."""
+    return problem(metadata).startswith((LOST, UNWRITTEN))
 
 
 def without(metadata: Mapping[str, Any], problem: str) -> dict[str, Any]:
@@ -73,7 +79,7 @@ def add(
             raise
         log.exception("the lines of a strategy could not be written, its result is stored without them")
         (folder / file_name(LINES)).unlink(missing_ok=True)
-        return without(metadata, f"they could not be stored: {error}")
+        return without(metadata, f"{UNWRITTEN}: {error}")
     return dict(metadata)
 
 

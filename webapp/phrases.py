@@ -88,6 +88,7 @@ PATTERNS: Final = (
     "the lines of %(symbol)s are others than those of %(other)s; allowed: the same labels and panes for every symbol",
     "their file was missing or damaged, and nothing else has them; run the backtest again",
     "they could not be stored: %(why)s", "lines of the strategy given up: %(why)s",
+    "lines of the strategy put back", "the code of the strategy has changed", "it draws none any more",
     # files that people send
     "choose a file first", "the file is empty", "the file is larger than %(size)s MB; send it in parts",
     "the file has no lines", "the file is not a table: its first line has no comma, semicolon or tab",

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-import pyarrow as pa
 from sqlalchemy import Engine
 
 from storage_core import backtests, result_store
@@ -14,7 +12,9 @@ from storage_core.db import session_scope
 from storage_core.errors import StorageError
 from storage_core.models import Backtest
 from storage_core.settings import Settings
+from workers.cells import described, first_differing_cell
 from workers.compute import Outcome
+from workers.verify_lines import compare_lines
 
 TABLES = {"performance_curve": "bar", "symbol_signals": "trade", "symbol_summary": "summary"}
 """The tables in the order in which they are compared, and what a row of each is called."""
@@ -24,8 +24,8 @@ LIBRARIES = ("numpy", "numba", "pyarrow", "python")
 def verified(engine: Engine, settings: Settings, claim: Claim, outcome: Outcome) -> dict[str, Any]:
     """What the metadata of the verifying backtest says: which original, "identical", "different" or "unreadable".
 
-    When different: `first_difference` (which bar or trade, of which symbol, in which column, before and now) and
-    `changed` (of code, engine, data and libraries, what is not as it was).
+    When different: `first_difference` (which bar, trade or line, of which symbol, in which column, before and now) and
+    `changed` (of code, engine, data and libraries, what is not as it was). `lines` tells of the strategy's own lines.
     """
     with session_scope(engine) as session:
         original_id = UUID(backtests.get(session, claim.task_id).metadata_["verification"]["of"])
@@ -35,9 +35,9 @@ def verified(engine: Engine, settings: Settings, claim: Claim, outcome: Outcome)
         found = first_difference(settings, original, outcome)
     except StorageError as error:
         return {**facts, "outcome": "unreadable", "reason": str(error)}
-    if found is None:
-        return {**facts, "outcome": "identical"}
-    return {**facts, "outcome": "different", "first_difference": found}
+    if found is not None:
+        return {**facts, "outcome": "different", "first_difference": found}
+    return {**facts, "outcome": "identical"} | compare_lines(engine, settings, original, outcome, facts["changed"])
 
 
 def first_difference(settings: Settings, original: Backtest, outcome: Outcome) -> dict[str, Any] | None:
@@ -50,20 +50,8 @@ def first_difference(settings: Settings, original: Backtest, outcome: Outcome) -
         now = outcome.tables.by_name()[name]
         found = first_differing_cell(before, now)
         if found is not None:
-            return {"what": word, **_described(before, now, *found)}
+            return {"what": word, **described(before, now, *found)}
     return None
-
-
-def first_differing_cell(before: pa.Table, now: pa.Table) -> tuple[int, str] | None:
-    """Row and column of the first value that differs in any bit; a missing row differs in its first column."""
-    common = min(before.num_rows, now.num_rows)
-    names = before.schema.names
-    rows = {name: _first(before[name].slice(0, common), now[name].slice(0, common)) for name in names}
-    found = [(row, names.index(name)) for name, row in rows.items() if row is not None]
-    if found:
-        row, column = min(found)
-        return row, names[column]
-    return None if before.num_rows == now.num_rows else (common, names[0])
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,37 +80,3 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]
 def _print(data: Mapping[str, Any], symbol: str) -> str | None:
     sha256: str | None = (data.get(symbol) or {}).get("sha256")
     return sha256
-
-
-def _first(before: pa.ChunkedArray, now: pa.ChunkedArray) -> int | None:
-    if before.equals(now) and not pa.types.is_floating(before.type):
-        return None
-    missing = [column.is_null().to_numpy() for column in (before, now)]
-    differs = missing[0] != missing[1]
-    if pa.types.is_floating(before.type):  # NaN is itself, and -0.0 is not 0.0
-        bits = [column.fill_null(0.0).to_numpy().view(np.int64) for column in (before, now)]
-        differs = differs | (bits[0] != bits[1])
-    else:
-        values = [column.to_numpy(zero_copy_only=False) for column in (before, now)]
-        differs = differs | ((values[0] != values[1]) & ~missing[0])
-    rows = np.flatnonzero(differs)
-    return int(rows[0]) if len(rows) else None
-
-
-def _described(before: pa.Table, now: pa.Table, row: int, column: str) -> dict[str, Any]:
-    rows: list[dict[str, Any]] = [next(iter(table.slice(row, 1).to_pylist()), {}) for table in (before, now)]
-    was, is_ = rows
-    known = was or is_
-    return {
-        "symbol": known["symbol"],
-        "index": known.get("idx", known.get("signal_index")),
-        "at": _plain(known.get("timestamp")),
-        "column": column,
-        "was": _plain(was.get(column)),
-        "now": _plain(is_.get(column)),
-    }
-
-
-def _plain(value: Any) -> Any:
-    """JSON's own values as they are; floats, as NaN is none of JSON's, and anything else as text."""
-    return value if value is None or isinstance(value, int | str) else str(value)

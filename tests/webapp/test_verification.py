@@ -10,6 +10,7 @@ from storage_core import backtests
 from storage_core.db import session_scope
 from storage_core.events import Kind
 from storage_core.models import Backtest, BacktestEvent
+from storage_core.strategy_lines import LOST
 from tests.webapp import results
 from webapp.context.events import EVENT_WORDS, ctx_events
 from webapp.context.rows import state_words
@@ -177,3 +178,37 @@ def test_the_state_says_which_attempt_of_three(app, status, attempt, excused, wo
     row = Backtest(status=status, attempt=attempt, excused=excused, progress=0.0, phase="")
     with app.test_request_context():
         assert state_words(row, datetime(2026, 1, 1, tzinfo=UTC)) == words
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ({"lines": "identical"}, "Identical: every bar, trade, figure and line, to the last bit."),
+        ({"lines": "restored"}, "to the last bit. Its lines had been lost and have been put back."),
+        ({"lines": "lost", "lines_reason": "the code of the strategy has changed"},
+         "Its lines are lost and were not put back: the code of the strategy has changed."),
+    ],
+)  # fmt: skip
+def test_what_became_of_the_lines_is_said(admin, engine, asked, found, says):
+    address, again = asked
+    end(engine, again, outcome="identical", changed={}, **found)
+    assert says in admin.get(f"{address}/setup").text
+
+
+def test_a_difference_of_lines_is_named(admin, engine, asked):
+    address, again = asked
+    line = {**DIFFERENT["first_difference"], "what": "line", "column": "Mean 2"}
+    end(engine, again, **{**DIFFERENT, "first_difference": line})
+    assert "First at KRW-BTC, bar 120: Mean 2 (2024-01-06 08:00) was 10000.0" in admin.get(f"{address}/setup").text
+    lines = {**line, "what": "lines", "symbol": "", "index": None, "at": None, "was": "Mean 2 (price)", "now": None}
+    end(engine, again, **{**DIFFERENT, "first_difference": lines})
+    said = "First at the lines of the strategy was Mean 2 (price), is now nothing."
+    assert said in admin.get(f"{address}/setup").text
+
+
+def test_a_chart_whose_lines_are_lost_says_how_to_get_them_back(admin, engine, completed):
+    address = completed()
+    with session_scope(engine) as session:
+        row = backtests.get(session, UUID(address.rpartition("/")[2]))
+        row.metadata_ = {**row.metadata_, "lines": {"drawn": [], "problem": LOST}}
+    assert admin.get(f"{address}/chart").find("a", href=f"{address}/setup#verification")

@@ -7,8 +7,12 @@ import pytest
 
 from storage_core import backtests, result_store
 from storage_core.bar_store import BarStore
+from storage_core.chosen import Choice
 from storage_core.db import session_scope
-from storage_core.strategy_lines import drawn, problem
+from storage_core.repair import DrawnAgain, put_lines_back, repair
+from storage_core.strategy_lines import drawn, lost, problem
+from storage_core.verification import create_verification
+from storage_core.verify import verify as verify_results
 from tests.workers.examples import kinds, row, spec, wave
 from workers import run_backtest
 from workers.check_strategy import main as check_strategy
@@ -159,3 +163,116 @@ def test_check_strategy_looks_at_the_lines(tmp_path, monkeypatch, capsys):
         assert "ok    USD-BTC 1h, 2,000 bars" in said
         assert "FAIL  its lines would not be drawn: " in said
         assert says in said
+
+
+def verify(runtime, task_id):
+    with session_scope(runtime.engine) as session:
+        again = create_verification(session, task_id, owner_id=None, by="kim").task_id
+    assert run_backtest.run(runtime, again)
+    return row(runtime, again).metadata_["verification"]
+
+
+def lines_file(runtime, done):
+    return runtime.settings.results_dir / row(runtime, done.task_id).parquet_path / "strategy_lines.parquet"
+
+
+@SQLITE
+def test_verifying_compares_the_lines(runtime):
+    write(runtime, "mine", MEAN)
+    done = ran(runtime, "mine", "USD-BTC", "USD-ETH")
+    found = verify(runtime, done.task_id)
+    assert (found["outcome"], found["lines"]) == ("identical", "identical")
+    write(runtime, "mine", MEAN.replace("(before + bars.close) / 2", "bars.close"))
+    found = verify(runtime, done.task_id)
+    first = found["first_difference"]
+    assert (found["outcome"], found["lines"], list(found["changed"])) == ("different", "different", ["strategy"])
+    assert (first["what"], first["symbol"], first["index"], first["column"]) == ("line", "USD-BTC", 0, "Mean 2")
+    assert (first["was"], first["at"][:10]) == (None, "2024-01-01")
+
+
+@SQLITE
+def test_verifying_finds_a_line_that_differs_in_one_bar_of_the_second_symbol(runtime):
+    write(runtime, "mine", MEAN)
+    done = ran(runtime, "mine", "USD-BTC", "USD-ETH")
+    closes = wave(744)["close"] + 50
+    other = MEAN.replace("    return", f"    before[bars.close == {closes.max()!r}] = 0.0\n    return")
+    write(runtime, "mine", other)
+    first = verify(runtime, done.task_id)["first_difference"]
+    assert (first["symbol"], first["index"], first["column"]) == ("USD-ETH", closes.argmax(), "Mean 2")
+
+
+@SQLITE
+@pytest.mark.parametrize(
+    ("lines", "now"),
+    [
+        ("", None),
+        (MEAN.replace('"Half"', '"Quarter"'), "Mean 2 (price), Quarter (below, faint)"),
+        (FAILING["raises"][0], "lines failed: ZeroDivisionError: division by zero"),
+    ],
+    ids=["none", "another label", "failing"],
+)
+def test_verifying_names_other_lines(runtime, lines, now):
+    write(runtime, "mine", MEAN)
+    done = ran(runtime, "mine")
+    write(runtime, "mine", lines)
+    found = verify(runtime, done.task_id)
+    assert found["outcome"] == "different"
+    first = found["first_difference"]
+    assert (first["what"], first["was"], first["now"]) == ("lines", "Mean 2 (price), Half (below, faint)", now)
+
+
+@SQLITE
+@pytest.mark.parametrize("given_up", [False, True], ids=["file gone", "given up by a repair"])
+def test_verifying_puts_lost_lines_back(runtime, given_up):
+    write(runtime, "mine", MEAN)
+    done = ran(runtime, "mine", "USD-BTC", "USD-ETH")
+    before = result_store.read_lines(runtime.settings, done)
+    lines_file(runtime, done).unlink()
+    if given_up:
+        assert list(repair(runtime.engine, runtime.settings).repaired) == [done.task_id]
+        assert lost(row(runtime, done.task_id).metadata_)
+    found = verify(runtime, done.task_id)
+    assert (found["outcome"], found["lines"]) == ("identical", "restored")
+    now = row(runtime, done.task_id)
+    assert result_store.read_lines(runtime.settings, now).equals(before)
+    assert (drawn(now.metadata_), problem(now.metadata_)) == (drawn(done.metadata_), "")
+    assert now.record_count == done.record_count
+    assert verify_results(runtime.engine, runtime.settings, Choice()).findings == []
+    assert kinds(runtime, done.task_id)[-2:] == ["verify_asked", "repaired"]
+    assert verify(runtime, done.task_id)["lines"] == "identical"
+    assert row(runtime, done.task_id).revision == now.revision
+
+
+@SQLITE
+def test_lines_of_other_code_are_not_put_back(runtime):
+    write(runtime, "mine", MEAN)
+    done = ran(runtime, "mine")
+    lines_file(runtime, done).unlink()
+    repair(runtime.engine, runtime.settings)
+    write(runtime, "mine", MEAN + "# another sha256\n")
+    found = verify(runtime, done.task_id)
+    assert (found["outcome"], found["lines"]) == ("identical", "lost")
+    assert "code of the strategy" in found["lines_reason"]
+    assert lost(row(runtime, done.task_id).metadata_)
+
+
+@SQLITE
+@pytest.mark.parametrize("step", ["lines", "staged", "moved", "written"])
+def test_killed_while_lines_are_put_back(runtime, step):
+    write(runtime, "mine", MEAN)
+    done = ran(runtime, "mine")
+    table, facts = result_store.read_lines(runtime.settings, done), drawn(done.metadata_)
+    lines_file(runtime, done).unlink()
+    repair(runtime.engine, runtime.settings)
+
+    def dies(name):
+        if name == step:
+            raise KeyboardInterrupt
+
+    again = DrawnAgain(table, facts)
+    with pytest.raises(KeyboardInterrupt):
+        put_lines_back(runtime.engine, runtime.settings, done.task_id, again, on_step=dies)
+    assert lost(row(runtime, done.task_id).metadata_)
+    assert put_lines_back(runtime.engine, runtime.settings, done.task_id, again)
+    assert result_store.read_lines(runtime.settings, row(runtime, done.task_id)).equals(table)
+    assert not put_lines_back(runtime.engine, runtime.settings, done.task_id, again), "they are there"

@@ -10,8 +10,8 @@ from storage_core.errors import NotVerifiable
 from storage_core.verification import create_verification
 from tests.workers.examples import queue, row, wave
 from workers import run_backtest
+from workers.cells import first_differing_cell
 from workers.runtime import Runtime
-from workers.verify import first_differing_cell
 
 
 @pytest.fixture

@@ -91,16 +91,32 @@ def _says(state: str, again: Backtest | None, facts: Mapping[str, Any], now: dat
     return {
         "none": _("Runs the stored request again and compares every bar, trade and figure, bit for bit."),
         "gone": _("The run that verified it has been deleted. Verify again to know."),
-        "identical": _("Identical: every bar, trade and figure, to the last bit."),
+        "identical": _identical(facts),
         "different": _("Different: the second run gave another result."),
         "unreadable": _("The stored result cannot be read: %(why)s", why=facts.get("reason", "")),
     }.get(state, state)
 
 
+def _identical(facts: Mapping[str, Any]) -> str:
+    """With what is to be said of lines that the strategy draws by itself."""
+    figures = _("Identical: every bar, trade and figure, to the last bit.")
+    lines = facts.get("lines")
+    if lines == "identical":
+        return _("Identical: every bar, trade, figure and line, to the last bit.")
+    if lines == "restored":
+        return " ".join((figures, _("Its lines had been lost and have been put back.")))
+    if lines == "lost":
+        why = said(facts.get("lines_reason", ""))
+        return " ".join((figures, _("Its lines are lost and were not put back: %(why)s.", why=why)))
+    return figures
+
+
 def _where(first: Mapping[str, Any], zone: str) -> str:
     if not first:
         return ""
-    words = {"bar": _("bar"), "trade": _("trade")}
+    if first["what"] == "lines":
+        return _("the lines of the strategy")
+    words = {"bar": _("bar"), "trade": _("trade"), "line": _("bar")}
     place = f"{first['symbol']}: {first['column']}"
     if first.get("index") is not None:
         name = words.get(first["what"], first["what"])

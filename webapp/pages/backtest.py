@@ -209,6 +209,7 @@ def _chart(backtest: Backtest) -> dict[str, Any]:
         "at": request.args.get("at", type=int),
         "until": request.args.get("until", type=int),
         "lines_problem": sentence(strategy_lines.problem(backtest.metadata_)),
+        "lines_lost": strategy_lines.lost(backtest.metadata_),
         "last_trades": trades.read_trades(settings(), backtest, trades.Wanted(symbol=symbol), size=LAST_TRADES),
     }
 
