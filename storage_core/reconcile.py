@@ -249,10 +249,10 @@ def _check_completed(
 
 
 def is_superseded(engine: Engine, row: Backtest) -> bool:
-    """Whether the row is gone, or points to another place than it did when it was read."""
+    """Whether the row is gone, was deleted, or points to another place than it did when it was read."""
     with session_scope(engine) as session:
         now = session.get(Backtest, row.task_id)
-    return now is None or now.parquet_path != row.parquet_path
+    return now is None or (now.parquet_path, now.deleted_at) != (row.parquet_path, row.deleted_at)
 
 
 def _completed(engine: Engine) -> Iterator[Backtest]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from dramatiq.brokers.redis import RedisBroker
 
 LIMITER_STORES: Final = ("redis://", "rediss://")
+LIMITER_PATIENCE: Final = {"socket_connect_timeout": 2, "socket_timeout": 2}
+"""Seconds that a request waits for it, once, before it is taken to be away."""
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 login = LoginManager()
@@ -44,6 +46,8 @@ def configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_CHECK_DEFAULT=False,  # login.py asks for it, after it has looked for a token
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a form left open overnight still works
         RATELIMIT_STORAGE_URI=_limiter_store(settings),
+        RATELIMIT_STORAGE_OPTIONS=LIMITER_PATIENCE,
+        RATELIMIT_IN_MEMORY_FALLBACK_ENABLED=True,  # each process counts by itself while the queue server is away
         RATELIMIT_HEADERS_ENABLED=False,
         COMPRESS_MIN_SIZE=1000,
         MAX_CONTENT_LENGTH=1_000_000,

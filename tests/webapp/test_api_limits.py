@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.services import free_port
 from tests.webapp.programs import Program, make_token
 from webapp import create_app
 from webapp.extensions import db, limiter
@@ -53,6 +54,17 @@ def test_no_limit_when_none_is_set(make_app, engine, users):
     answers = [program("GET", "/data") for _ in range(5)]
     assert {answer.status_code for answer in answers} == {200}
     assert "RateLimit-Limit" not in answers[0].headers
+
+
+def test_while_the_queue_server_is_away_each_process_counts_by_itself(settings, engine, users, monkeypatch):
+    monkeypatch.setattr(limiter, "_storage_dead", False)
+    app = create_app(replace(settings, redis_url=f"redis://127.0.0.1:{free_port()}/0", api_rate_limit="2 per hour"))
+    program = Program(app, make_token(engine, users["tom"]))
+    assert [program("GET", "/data").status_code for _ in range(3)] == [200, 200, 429]
+    page = app.test_client().post("/login", data={"name": "tom", "password": "not that one"})
+    assert page.status_code < 500
+    with app.app_context():
+        db.engine.dispose()
 
 
 def preflight(app, origin, path="/api/v1/backtests"):
