@@ -269,6 +269,7 @@
   const start = async (box) => {
     live.set(box, { stop() {} });
     try {
+      await chartLibrary(box);
       const made = await kinds[box.dataset.chart](box);
       if (!made) return;
       const logo = box.querySelector("#tv-attr-logo");

@@ -31,7 +31,7 @@
 
   const start = async (box) => {
     const letters = [...box.querySelectorAll("[data-side]")].map((side) => side.dataset.side);
-    const first = await load(box);
+    const [first] = await Promise.all([load(box), chartLibrary(box)]);
     const { createChart, CrosshairMode, LineSeries } = LightweightCharts;
     box.replaceChildren();
     const chart = createChart(box, {
@@ -120,14 +120,31 @@
     const logo = box.querySelector("#tv-attr-logo");
     if (logo) logo.href = "https://www.tradingview.com/"; // the address it comes with tells which page is open
     box.dataset.drawn = "true";
+    return () => {
+      clearTimeout(timer);
+      document.removeEventListener("themechange", paint);
+      chart.remove();
+    };
   };
 
-  for (const box of document.querySelectorAll("[data-compare]")) {
-    start(box).catch((error) => {
-      const line = document.createElement("p");
-      line.className = "chart-note";
-      line.textContent = `${Words.say("The chart cannot be drawn.")} ${error.message}`;
-      box.replaceChildren(line);
-    });
-  }
+  const live = new Map(); // element -> how to tidy up after it
+  const look = () => {
+    for (const [box, stop] of live) {
+      if (box.isConnected) continue;
+      live.delete(box);
+      stop();
+    }
+    for (const box of document.querySelectorAll("[data-compare]")) {
+      if (live.has(box)) continue;
+      live.set(box, () => {});
+      start(box).then((stop) => live.set(box, stop)).catch((error) => {
+        const line = document.createElement("p");
+        line.className = "chart-note";
+        line.textContent = `${Words.say("The chart cannot be drawn.")} ${error.message}`;
+        box.replaceChildren(line);
+      });
+    }
+  };
+  document.addEventListener("htmx:afterSettle", look);
+  look();
 })();

@@ -3,6 +3,7 @@
 import json
 import uuid
 from datetime import timedelta
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -206,3 +207,14 @@ def test_values_in_numbers_end_where_a_curve_ends():
     assert table[-1] == (EPOCH + timedelta(hours=35), [None, 50.0])
     assert all(json.dumps(values) for _, values in table)
     assert value_rows([Curve(np.empty(0, np.int64), np.empty(0))]) == []
+
+
+def test_adding_and_taking_out_swaps_the_comparison_alone(admin, three):
+    page = admin.get("/compare", query_string={"ids": three}, htmx=True)
+    assert not page.whole
+    assert page.find("title")[0].text == "Compare 3 backtests · coin-hts"
+    assert {one.get("hx-target") for one in page.find("a", class_="icon-btn")} == {"#compare"}
+    answer = admin.client.get("/compare", query_string={"ids": three}, headers={"HX-Request": "true"})
+    assert unquote(answer.headers["HX-Push-Url"]) == f"/compare?ids={','.join(three)}"
+    assert "HX-Request" in answer.vary
+    assert admin.client.get("/compare", headers={"HX-Request": "true"}).headers["HX-Push-Url"] == "/compare"

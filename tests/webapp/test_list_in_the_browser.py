@@ -1,7 +1,7 @@
 """The list and the comparison in a real browser: filter and share, compare, delete and undo, the keyboard alone."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -132,11 +132,32 @@ def test_compare_two_and_add_a_third(page, five):
     page.wait_for_url("**/compare?ids=*")
     expect(page.locator("#compare-chart[data-drawn] canvas").first).to_be_visible()
     expect(page.locator("#compare-chart .chart-legend span.swatch")).to_have_count(2)
-    page.get_by_role("button", name="Add").click()
+    page.evaluate("window.stayed = true")
+    two = page.url
+    page.get_by_role("button", name="Add").focus()
+    page.keyboard.press("Enter")
     expect(page.locator(".sides li")).to_have_count(3)
-    expect(page.locator("#compare-chart .chart-legend span.swatch")).to_have_count(3)
+    expect(page.locator("#compare-chart[data-drawn] .chart-legend span.swatch")).to_have_count(3)
+    expect(page).to_have_title("Compare 3 backtests · coin-hts")
+    expect(page.get_by_label("Add", exact=True)).to_be_focused()
+    assert unquote(page.url).count(",") == 2
     page.get_by_role("link", name=re.compile("^Take B")).click()
     expect(page.locator(".sides li")).to_have_count(2)
+    expect(page.locator("#compare-chart[data-drawn] .chart-legend span.swatch")).to_have_count(2)
+    expect(page.get_by_label("Add", exact=True)).to_be_focused()
+    assert page.evaluate("window.stayed"), "the page was not loaded anew"
+    page.go_back()
+    expect(page.locator(".sides li")).to_have_count(3)
+    page.go_back()
+    expect(page).to_have_url(two)
+    expect(page).to_have_title("Compare 2 backtests · coin-hts")
+    expect(page.locator("#compare-chart[data-drawn] canvas").first).to_be_visible()
+    page.go_forward()
+    page.get_by_role("link", name=re.compile("^Take C")).click()
+    page.get_by_role("link", name=re.compile("^Take B")).click()
+    expect(page.get_by_role("heading", name="Two are needed")).to_be_visible()
+    page.get_by_role("button", name="Add").click()
+    expect(page.locator("#compare-chart[data-drawn] canvas").first).to_be_visible()
 
 
 def test_the_keyboard_alone(page, five):

@@ -160,3 +160,18 @@ def test_from_a_trade_to_the_chart_without_another_page(page, completed):
     expect(page.locator("#candles-chart[data-drawn]")).to_be_visible()
     assert "at=" in page.url
     assert page.evaluate("window.stayed")
+
+
+def test_the_library_of_charts_is_fetched_where_a_chart_is(page, completed):
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url) if "lightweight-charts" in request.url else None)
+    address = completed()
+    page.goto(f"{address}/trades")
+    page.get_by_role("link", name="Setup").click()
+    expect(page.locator("#verification")).to_be_visible()
+    assert fetched == []
+    page.get_by_role("link", name="Overview").click()
+    expect(page.locator("#equity-chart[data-drawn] canvas").first).to_be_visible()
+    page.get_by_role("link", name="Chart", exact=True).click()
+    expect(page.locator("#candles-chart[data-drawn] canvas").first).to_be_visible()
+    assert len(fetched) == 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from flask import Blueprint, Response, abort, make_response, render_template, request
+from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
 from flask_babel import gettext as _
 
 from storage_core import backtest_list
@@ -19,6 +19,7 @@ from webapp.context.compared import ctx_metrics, ctx_settings, ctx_sides
 from webapp.context.rows import short_params, short_symbols
 from webapp.extensions import bar_store, db, settings
 from webapp.filters import signed_percent
+from webapp.htmx import is_htmx, vary
 from webapp.login import person
 from webapp.lookup import visible_backtest
 from webapp.phrases import said, strategy_name
@@ -40,17 +41,21 @@ def page() -> Response:
     found, problems = _asked()
     complete = len(found) >= FEWEST
     context = _comparison(found) if complete else {}
+    ids = ",".join(str(one.task_id) for one in found)
     html = render_template(
-        "compare/page.html",
+        "compare/_swapped.html" if is_htmx() else "compare/page.html",
         sides=ctx_sides(found, catalogue()),
         problems=problems,
         complete=complete,
-        ids=",".join(str(one.task_id) for one in found),
+        ids=ids,
         offers=_offers(found) if len(found) < MOST else [],
         most=MOST,
         **context,
     )
-    return make_response(html, 422 if problems and not complete else 200)
+    response = vary(make_response(html, 422 if problems and not complete else 200))
+    if is_htmx():
+        response.headers["HX-Push-Url"] = url_for("compare.page", ids=ids or None)  # the shortest that says it
+    return response
 
 
 @blueprint.get("/charts/compare.json")
