@@ -30,6 +30,8 @@ from webapp import create_app
 from webapp.extensions import db, limiter
 
 PASSWORD = "correct horse battery"
+DROPPED = ("htmx:afterRequest", "htmx:sendAbort")
+"""What htmx notes when app.js drops the answer to a fragment that is gone; the browser notes refused forms (422)."""
 
 
 @pytest.fixture
@@ -256,4 +258,4 @@ def logged_in(browser: Chromium, address: str, **screen: Any) -> Iterator[Tab]:
     page.wait_for_url(f"{address}/")
     yield page
     context.close()
-    assert [text for text in complaints if "status of 422" not in text] == []  # the browser notes each refused form
+    assert [text for text in complaints if not text.startswith(DROPPED) and "status of 422" not in text] == []
