@@ -120,8 +120,9 @@ def _state_owed(row: Alert, channel: Channel, now: datetime) -> State | None:
 
 
 def _rows(session: Session, messages: Sequence[Owed]) -> list[tuple[Alert, State]]:
+    """The alerts of these messages, locked in the order in which `alerts.settle` does."""
     begin_to_write(session)
-    found = (
-        (session.get(Alert, one.alert_id, populate_existing=True, with_for_update=True), one.state) for one in messages
-    )
-    return [(row, state) for row, state in found if row is not None]
+    states = {one.alert_id: one.state for one in messages}
+    query = select(Alert).where(Alert.id.in_(states)).order_by(Alert.key, Alert.id).with_for_update()
+    rows = session.scalars(query, execution_options={"populate_existing": True})
+    return [(row, states[row.id]) for row in rows]

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from storage_core.db import utc_now
+from storage_core.db import insert_into, utc_now
 from storage_core.models import Process
 
 Kind: TypeAlias = Literal["worker", "worker-io", "clock"]
@@ -47,10 +47,8 @@ def sign_of_life(session: Session, sign: Sign, *, now: datetime | None = None) -
         "seen_at": now or utc_now(),
         "task_id": sign.task_id,
     }
-    known = update(Process).where(Process.name == sign.name).values(**facts).returning(Process.name)
-    if session.execute(known, execution_options={"synchronize_session": False}).one_or_none() is None:
-        session.add(Process(name=sign.name, host=socket.gethostname()[:255], **facts))
-        session.flush()
+    row = insert_into(session, Process).values(name=sign.name, host=socket.gethostname()[:255], **facts)
+    session.execute(row.on_conflict_do_update(index_elements=["name"], set_=facts))
 
 
 def remove(session: Session, name: str) -> None:

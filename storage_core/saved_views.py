@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -40,12 +40,12 @@ def save(session: Session, owner_id: int, *, name: str, query: str) -> SavedView
 def rename(session: Session, owner_id: int, view_id: int, name: str) -> bool:
     """Give a view another name; False when there is no such view. Raises BadName and BadFilter. Does not commit."""
     name = checked_name(name)
-    view = _own(session, owner_id, view_id)
-    if view is None:
-        return False
-    view.name = name
-    _flush(session, name)
-    return True
+    mine = (SavedView.id == view_id, SavedView.owner_id == owner_id)
+    renamed = update(SavedView).where(*mine).values(name=name).returning(SavedView.id)
+    try:
+        return session.scalar(renamed, execution_options={"synchronize_session": False}) is not None
+    except IntegrityError as error:
+        raise BadFilter("name", name, "a name that no other view of yours has") from error
 
 
 def remove(session: Session, owner_id: int, view_id: int) -> bool:
@@ -57,16 +57,3 @@ def remove(session: Session, owner_id: int, view_id: int) -> bool:
         .execution_options(synchronize_session=False)
     )
     return session.execute(statement).one_or_none() is not None
-
-
-def _own(session: Session, owner_id: int, view_id: int) -> SavedView | None:
-    return session.scalars(
-        select(SavedView).where(SavedView.id == view_id, SavedView.owner_id == owner_id)
-    ).one_or_none()
-
-
-def _flush(session: Session, name: str) -> None:
-    try:
-        session.flush()
-    except IntegrityError as error:
-        raise BadFilter("name", name, "a name that no other view of yours has") from error

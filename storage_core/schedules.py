@@ -93,12 +93,18 @@ def get(session: Session, schedule_id: int, *, owner_id: int | None) -> Schedule
 
 
 def set_active(session: Session, schedule: Schedule, active: bool, *, now: datetime | None = None) -> None:
-    """Let it rest, or go on at the next hour of its own; what it missed in between is not made up for."""
+    """Let it rest, or go on at the next hour of its own; what it missed in between is not made up for.
+
+    Raises ScheduleNotFound when somebody has deleted it since it was read.
+    """
+    values: dict[str, Any] = {"active": active}
     if active and not schedule.active:
-        schedule.next_run_at = next_run(now or utc_now(), schedule.every, str(schedule.spec["timezone"]))
-        schedule.last_error = None
-    schedule.active = active
-    session.flush()
+        following = next_run(now or utc_now(), schedule.every, str(schedule.spec["timezone"]))
+        values |= {"next_run_at": following, "last_error": None}
+    changed = update(Schedule).where(Schedule.id == schedule.id).values(**values).returning(Schedule.id)
+    if session.scalar(changed, execution_options={"synchronize_session": False}) is None:
+        raise ScheduleNotFound(schedule.id)
+    session.refresh(schedule)
 
 
 def delete(session: Session, schedule: Schedule) -> None:

@@ -8,7 +8,17 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from storage_core import backtest_bulk, backtest_keeping, presets, reconcile, result_folders, result_store, saved_views
+from storage_core import (
+    alerts,
+    backtest_bulk,
+    backtest_keeping,
+    presets,
+    reconcile,
+    result_folders,
+    result_store,
+    saved_views,
+    schedules,
+)
 from storage_core.accounts import create_user
 from storage_core.backtest_keeping import ACTIVE_SYMBOLS
 from storage_core.db import session_scope, utc_now
@@ -177,3 +187,33 @@ def test_a_name_that_is_saved_twice_at_once_is_one(engine: Engine) -> None:
         together(*[lambda number=number, name=name: save(name, number) for number in range(3)])
     with session_scope(engine) as session:
         assert session.query(Preset).count() == session.query(SavedView).count() == ROUNDS
+
+
+@SQLITE
+def test_what_another_tab_has_deleted_is_not_there(engine: Engine) -> None:
+    """It was found a moment ago; then it is changed."""
+    with session_scope(engine) as session:
+        owner = create_user(session, name="kim").id
+        view = saved_views.save(session, owner, name="best", query="sort=-sharpe")
+        seen = schedules.create(session, owner_id=owner, name="daily", spec={**spec(), "timezone": "UTC"}, every="day")
+    with session_scope(engine) as session:
+        schedules.delete(session, schedules.get(session, seen.id, owner_id=owner))
+        saved_views.remove(session, owner, view.id)
+    with session_scope(engine) as session:
+        assert not saved_views.rename(session, owner, view.id, "worst")
+        with pytest.raises(schedules.ScheduleNotFound):
+            schedules.set_active(session, session.merge(seen, load=False), False)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_two_clocks_that_find_the_same_in_another_order_do_not_wait_in_a_circle(engine: Engine) -> None:
+    keys = [f"disk:{number}" for number in range(8)]
+
+    def settle(found: list[str]) -> None:
+        for _ in range(ROUNDS):
+            with session_scope(engine) as session:
+                alerts.settle(session, "disk", {key: alerts.Problem("full") for key in found})
+
+    together(lambda: settle(keys), lambda: settle(keys[::-1]), lambda: settle(keys[::2]))
+    with session_scope(engine) as session:
+        assert {alert.key for alert in alerts.open_alerts(session)} >= set(keys[::2])

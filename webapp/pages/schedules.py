@@ -14,6 +14,7 @@ from storage_core.names import BadName
 from storage_core.schedules import ScheduleError, ScheduleNotFound
 from webapp.catalog import catalogue
 from webapp.context.schedules import ctx_run, ctx_schedule
+from webapp.errors import answer
 from webapp.extensions import db
 from webapp.htmx import go_to
 from webapp.language import translated
@@ -99,11 +100,14 @@ def delete(schedule_id: int) -> AnyResponse:
     return go_to(url_for("schedules.page"))
 
 
+@blueprint.errorhandler(ScheduleNotFound)
+def gone(_error: ScheduleNotFound) -> AnyResponse:
+    """Somebody else's, or deleted, perhaps a moment ago."""
+    return answer(404, _("There is no such schedule."))
+
+
 def _found(schedule_id: int) -> Schedule:
-    try:
-        return schedules.get(db.session(), schedule_id, owner_id=person().sees_owner)
-    except ScheduleNotFound:
-        abort(404, _("There is no such schedule."))
+    return schedules.get(db.session(), schedule_id, owner_id=person().sees_owner)
 
 
 def _of(identity: str) -> Backtest:
