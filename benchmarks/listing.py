@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
 
 
 def fill(engine: Engine, rows: int) -> None:
-    """That many backtests, the indexes built afterwards, and statistics as a database that has settled has them."""
+    """That many backtests, the indexes built afterwards, and statistics as PostgreSQL has them when it has settled."""
     with session_scope(engine) as session:
         session.add_all([User(id=1, name="ada", role="admin", password_hash=""),
                          User(id=2, name="bob", role="trader", password_hash="")])  # fmt: skip
@@ -116,8 +116,6 @@ def fill_sqlite(engine: Engine, rows: int) -> None:
         for first in range(0, rows, 10_000):
             some = [sqlite_row(number, now, generator) for number in range(first, min(first + 10_000, rows))]
             connection.exec_driver_sql(statement, some)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("ANALYZE")
 
 
 def sqlite_row(number: int, now: int, generator: random.Random) -> tuple[Any, ...]:

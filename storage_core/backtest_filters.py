@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, and_, false, func, literal, literal_column, or_, select, true
+from sqlalchemy import ColumnElement, Integer, Text, and_, false, func, literal, literal_column, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage_core.db import JsonB, to_json
 from storage_core.errors import BadFilter
 from storage_core.models import STATUSES, Backtest
-from storage_core.models.backtest import METRIC_COLUMNS
+from storage_core.models.backtest import COLLATIONS, METRIC_COLUMNS, NOTE_START, SYMBOLS_START
+from storage_core.unindexed import unindexed
 
 Range = tuple[float | None, float | None]
 
@@ -55,16 +56,29 @@ class Filters:
         found = self._conditions(dialect)
         return found if self.visible_to is None else [*found, or_(Backtest.owner_id == self.visible_to, FOR_ALL)]
 
-    def parts(self, dialect: str, *, order: str = "") -> list[list[ColumnElement[bool]]]:
+    def parts(self, dialect: str) -> list[list[ColumnElement[bool]]]:
         """The same rows in one or two parts that have none in common, each with an index to walk it. Raises BadFilter.
 
-        Two with `visible_to`: their own, and what is there for everybody else. `order`: the column they are walked by.
+        Two with `visible_to`: their own, and what is there for everybody else.
         """
-        found = self._conditions(dialect, order)
+        found = self._conditions(dialect)
         if self.visible_to is None:
             return [found]
+        own = Backtest.owner_id == self.visible_to
         others = or_(Backtest.owner_id.is_(None), Backtest.owner_id != self.visible_to)
-        return [[*found, Backtest.owner_id == self.visible_to], [*found, FOR_ALL, others]]
+        besides = [unindexed(condition) for condition in found] if dialect == "sqlite" else found
+        return [[*found, own], [*besides, FOR_ALL, others]]
+
+    def halves(self, part: list[ColumnElement[bool]], dialect: str) -> list[list[ColumnElement[bool]]]:
+        """The same rows as `part`, by indexes of what the symbols are.
+
+        PostgreSQL has one index of them. SQLite has one for those with a symbol alone, and one for those with more.
+        """
+        if dialect == "postgresql" or not self.symbols:
+            return [part]
+        text, alone = listed_text("symbols", dialect), [to_json([symbol]) for symbol in self.symbols]
+        besides = [unindexed(condition) for condition in part]
+        return [[*besides, *_one_of(text, alone)], [*besides, SEVERAL_SYMBOLS, text.not_in(alone)]]
 
     def bounds(self, column: str) -> tuple[Any, Any]:
         """Between which values of this column (both inclusive, None: open) all rows lie that pass."""
@@ -84,13 +98,18 @@ class Filters:
         }
         return ranges.get(column) or self.metrics.get(column, (None, None))
 
-    def strewn(self, *, newest: bool) -> bool:
-        """Whether the rows that pass may lie anywhere along an order: that by submit date (`newest`), or another."""
-        if self.symbols or self.tags or self.metrics:
-            return True
-        return not newest and replace(self, owner_id=None, visible_to=None) != Filters()
+    def strewn(self, dialect: str, *, newest: bool) -> bool:
+        """Whether the rows that pass may lie anywhere along an order: that by submit date (`newest`), or another.
 
-    def _conditions(self, dialect: str, order: str = "") -> list[ColumnElement[bool]]:
+        Newest first, a single strategy, say, has an index; several, or the range of a metric, have none.
+        """
+        if not newest:
+            return self != Filters()
+        several = any(len(words) > 1 for words in (self.strategies, self.timeframes, self.sources))
+        of_list = dialect == "postgresql" and (self.symbols or self.tags)
+        return bool(several or self.metrics or of_list)
+
+    def _conditions(self, dialect: str) -> list[ColumnElement[bool]]:
         if unknown := [status for status in self.statuses if status not in STATUSES]:
             raise BadFilter("status", unknown[0], ", ".join(STATUSES))
         deleted = Backtest.deleted_at
@@ -98,12 +117,12 @@ class Filters:
         if self.task_ids is not None:
             found.append(Backtest.task_id.in_(self.task_ids))
         found += _one_of(Backtest.owner_id, () if self.owner_id is None else (self.owner_id,))
-        found += _one_of(Backtest.strategy, self.strategies)
+        found += _one_of(_word(Backtest.strategy, dialect), self.strategies)
         found += _one_of(Backtest.status, [_inline(status) for status in self.statuses])
         if self.statuses and "completed" not in self.statuses:
             found.append(UNFINISHED)
-        found += _one_of(Backtest.timeframe, self.timeframes)
-        found += _one_of(Backtest.source, self.sources)
+        found += _one_of(_word(Backtest.timeframe, dialect), self.timeframes)
+        found += _one_of(_word(Backtest.source, dialect), self.sources)
         if self.symbols:
             found.append(or_(*(_holds(Backtest.symbols, symbol, dialect) for symbol in self.symbols)))
         found += [_holds(Backtest.tags, tag, dialect) for tag in self.tags]
@@ -115,7 +134,7 @@ class Filters:
             found.append(Backtest.created_at < self.submitted_to)
         found += _within(Backtest.start_date, self.period_from, None) + _within(Backtest.end_date, None, self.period_to)
         for name, (lowest, highest) in self.metrics.items():
-            found += _metric_within(name, lowest, highest, held=dialect == "sqlite" and order == HOLDS_RETURN)
+            found += _metric_within(name, lowest, highest)
         if text := self.text.strip().replace("\x00", ""):
             # Few rows have a note, and those have an index: the first condition is what lets it be used.
             found += [HAS_NOTE, Backtest.note.icontains(text, autoescape=True)]
@@ -141,13 +160,28 @@ UNFINISHED: ColumnElement[bool] = Backtest.status != _inline("completed")
 """Said beside any other state: SQLite does not see by itself that the index of such rows can be used."""
 HAS_NOTE: ColumnElement[bool] = Backtest.note != _inline("")
 HAS_NO_NOTE: ColumnElement[bool] = Backtest.note == _inline("")
-HOLDS_RETURN = "sharpe"
-"""The order whose index on SQLite has the return of each row."""
+SEVERAL_SYMBOLS: ColumnElement[bool] = func.json_array_length(Backtest.symbols) > literal(1, literal_execute=True)
+"""What an index of SQLite has: of one symbol alone the beginning of the list tells it."""
 FOR_ALL: ColumnElement[bool] = or_(Backtest.shared == true(), Backtest.owner_id.is_(None))
 """What everybody sees: what its owner shares, and what belongs to nobody, as the sample does."""
 
 
-def _one_of(column: InstrumentedAttribute[object], values: Sequence[object]) -> list[ColumnElement[bool]]:
+def listed_text(name: str, dialect: str) -> ColumnElement[str]:
+    """A column with text (`symbols` and `note`: its beginning) as the indexes have it that order a list."""
+    starts = {"symbols": SYMBOLS_START[dialect], "note": NOTE_START}
+    text = literal_column(starts[name], Text()) if name in starts else getattr(Backtest, name)
+    collated: ColumnElement[str] = text.collate(COLLATIONS[dialect])
+    return collated
+
+
+def _word(column: InstrumentedAttribute[str], dialect: str) -> Any:
+    """Of a word and submit date SQLite has an index only with the collation of the list."""
+    return column.collate(COLLATIONS[dialect]) if dialect == "sqlite" else column
+
+
+def _one_of(
+    column: ColumnElement[Any] | InstrumentedAttribute[Any], values: Sequence[object]
+) -> list[ColumnElement[bool]]:
     if len(values) == 1:
         return [column == values[0]]  # an equality lets an index that goes on with created_at keep the order
     return [column.in_(values)] if values else []
@@ -162,15 +196,11 @@ def _within(column: Any, lowest: object, highest: object) -> list[ColumnElement[
     return found if highest is None else [*found, column <= highest]
 
 
-def _metric_within(name: str, lowest: float | None, highest: float | None, *, held: bool) -> list[ColumnElement[bool]]:
+def _metric_within(name: str, lowest: float | None, highest: float | None) -> list[ColumnElement[bool]]:
     for bound in (lowest, highest):
         if bound is not None and math.isnan(bound):
             raise BadFilter(name, bound, "numbers")
-    column: Any = metric_column(name)
-    if held and name == "total_return_pct":
-        # The index of that order holds the return: SQLite would rather collect all rows of the range and sort them.
-        column = column + literal_column("0")
-    return [COMPLETED, *_within(column, lowest, highest)]
+    return [COMPLETED, *_within(metric_column(name), lowest, highest)]
 
 
 def _holds(column: InstrumentedAttribute[list[str]], value: str, dialect: str) -> ColumnElement[bool]:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from storage_core.backtest_cursor import Place, read_cursor, write_cursor
 from storage_core.backtest_filters import Filters
 from storage_core.backtest_orders import BEST, NEWEST, SORTS, Step, Stretch, stretches
-from storage_core.backtest_walk import LISTED, Listed, walk
+from storage_core.backtest_walk import LISTED, Listed, Walk
 from storage_core.models import Backtest
 
 __all__ = ["BEST", "LARGEST_PAGE", "LISTED", "NEWEST", "SORTS", "Listed", "Page", "count_up_to", "list_page"]
@@ -50,18 +50,17 @@ def list_page(
     (also for a cursor of another order) and BadFilter.
     """
     size = min(max(size, 1), LARGEST_PAGE)
-    filters = filters or Filters()
+    filters = _seen(filters, owner_id)
     order = stretches(sort, session.get_bind().dialect.name, filters)
     cursor = after if before is None else before
     kinds = [(stretch.kind, stretch.newest_first is not None) for stretch in order]
     start = None if cursor is None else read_cursor(cursor, sort, kinds)
-    parts = _parts(session, owner_id, filters, order=sort.removeprefix("-"))
-    walks = _Walks(session, parts, strewn=filters.strewn(newest=sort in ("created_at", NEWEST)))
+    walks = _Walks(filters, session, newest=sort in ("created_at", NEWEST))
     found = walks.fetch(order, start, back=before is not None, count=size + 1)
     if not found and cursor is not None:
         if before is None:
             return Page([], newer=after, older=None)
-        return list_page(session, owner_id=owner_id, size=size, filters=filters, sort=sort)
+        return list_page(session, size=size, filters=filters, sort=sort)
     more, rows = len(found) > size, found[:size]
     if before is not None:
         rows.reverse()
@@ -78,32 +77,31 @@ def count_up_to(
 ) -> int:
     """How many backtests pass `filters`, counted no further than `limit` + 1 (which stands for "more than")."""
     counted = 0
-    for part in _parts(session, owner_id, filters):
+    for part in _seen(filters, owner_id).parts(session.get_bind().dialect.name):
         some = select(Backtest.task_id).where(*part).limit(limit + 1 - counted).subquery()
         counted += session.scalar(select(func.count()).select_from(some)) or 0
     return counted
 
 
-Conditions: TypeAlias = list[ColumnElement[bool]]
 _Found: TypeAlias = tuple[int, Listed]
 
 
-def _parts(
-    session: Session, owner_id: int | None, filters: Filters | None, *, order: str = ""
-) -> list[list[ColumnElement[bool]]]:
+def _seen(filters: Filters | None, owner_id: int | None) -> Filters:
     filters = filters or Filters()
-    if owner_id is not None:
-        filters = replace(filters, visible_to=owner_id)
-    return filters.parts(session.get_bind().dialect.name, order=order)
+    return filters if owner_id is None else replace(filters, visible_to=owner_id)
 
 
-@dataclass(frozen=True, slots=True)
 class _Walks:
-    """The parts of the list, walked side by side; `strewn` as `walk` has it."""
+    """The parts of the list, walked side by side."""
 
-    session: Session
-    parts: list[Conditions]
-    strewn: bool
+    def __init__(self, filters: Filters, session: Session, *, newest: bool) -> None:
+        dialect = session.get_bind().dialect.name
+        strewn = filters.strewn(dialect, newest=newest)
+        self.walks: list[Walk] = []
+        for part in filters.parts(dialect):
+            halves = filters.halves(part, dialect)
+            ways = [(half, [half]) for half in halves] if newest else [(part, halves)]
+            self.walks += [Walk(session, *way, strewn=strewn) for way in ways]
 
     def fetch(self, stretches: list[Stretch], start: Place | None, *, back: bool, count: int) -> list[_Found]:
         """The next `count` rows beyond `start`, going on into the next stretch where one ends."""
@@ -121,8 +119,8 @@ class _Walks:
         return found
 
     def _step(self, step: Step, count: int) -> Sequence[Listed]:
-        walks = [walk(self.session, part, step, count=count, strewn=self.strewn) for part in self.parts]
-        return step.merge([row for rows in walks for row in rows])[:count] if len(walks) > 1 else walks[0]
+        found = [walk.step(step, count) for walk in self.walks]
+        return step.merge([row for rows in found for row in rows])[:count] if len(found) > 1 else found[0]
 
 
 def _place(found: _Found, stretches: list[Stretch]) -> Place:

@@ -17,14 +17,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Row, Select, Text, UnaryExpression, literal_column, tuple_, type_coerce
+from sqlalchemy import ColumnElement, Row, Select, Text, UnaryExpression, tuple_, type_coerce
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage_core.backtest_cursor import COUNT, DATE, INSTANT, NUMBER, TEXT, Place
-from storage_core.backtest_filters import COMPLETED, HAS_NO_NOTE, HAS_NOTE, Filters, metric_column
+from storage_core.backtest_filters import COMPLETED, HAS_NO_NOTE, HAS_NOTE, Filters, listed_text, metric_column
 from storage_core.errors import BadFilter
 from storage_core.models import Backtest
-from storage_core.models.backtest import COLLATIONS, METRIC_COLUMNS, NOTE_START, SYMBOLS_START
+from storage_core.models.backtest import COLLATIONS, METRIC_COLUMNS
+from storage_core.unindexed import unindexed
 
 Key: TypeAlias = ColumnElement[Any] | InstrumentedAttribute[Any]
 NEWEST = "-created_at"
@@ -55,9 +56,10 @@ class Step:
     where: tuple[ColumnElement[bool], ...]
     order: tuple[tuple[str, Key, bool], ...]
 
-    def sorted(self, query: Select[Any]) -> Select[Any]:
-        """The rows of `query` in order."""
-        return query.order_by(*(_ordered(key, down) for _, key, down in self.order))
+    def sorted(self, query: Select[Any], *, walked: bool = True) -> Select[Any]:
+        """The rows of `query` in order; not `walked` = on SQLite without an index of that order."""
+        keys = [(key, key if walked else unindexed(key), down) for _, key, down in self.order]
+        return query.order_by(*(_ordered(key, by, down) for key, by, down in keys))
 
     def merge(self, rows: list[Row[Any]]) -> list[Row[Any]]:
         """Rows of several queries in the same order."""
@@ -137,7 +139,7 @@ def stretches(sort: str, dialect: str, filters: Filters) -> list[Stretch]:
         owned = (owner.is_not(None), *_between(owner, *bounds))
         by_owner = Stretch(key=owner, kind=COUNT, descending=descending, newest_first=newest_first, where=owned)
         return [by_owner, _newest(owner.is_(None))]
-    key = _text(name, dialect)
+    key = listed_text(name, dialect)
     where = (HAS_NOTE,) if name == "note" else _between(key, *bounds)
     fixed = bounds[0] is not None and bounds[0] == bounds[1]
     by_text = Stretch(key=key, kind=TEXT, descending=descending, newest_first=newest_first, where=where, fixed=fixed)
@@ -149,13 +151,6 @@ _AT, _ID = Backtest.created_at, Backtest.task_id
 
 def _newest(where: ColumnElement[bool]) -> Stretch:
     return Stretch(key=_AT, kind=INSTANT, descending=True, where=(where,))
-
-
-def _text(name: str, dialect: str) -> ColumnElement[str]:
-    starts = {"symbols": SYMBOLS_START[dialect], "note": NOTE_START}
-    text = literal_column(starts[name], Text()) if name in starts else getattr(Backtest, name)
-    key: ColumnElement[str] = text.collate(COLLATIONS[dialect])
-    return key
 
 
 def _between(key: Key, lowest: Any, highest: Any) -> tuple[ColumnElement[bool], ...]:
@@ -171,8 +166,8 @@ def _beyond(key: Key, value: object, start: Place, *, down: bool) -> ColumnEleme
     return here < place if down else here > place
 
 
-def _ordered(key: Key, down: bool) -> UnaryExpression[Any]:
-    order = key.desc() if down else key.asc()
+def _ordered(key: Key, by: Key, down: bool) -> UnaryExpression[Any]:
+    order = by.desc() if down else by.asc()
     if getattr(key, "key", None) not in METRIC_COLUMNS:
         return order
     # No row here has a null, yet they must be said to lie where the index has them, or PostgreSQL would sort.

@@ -1,26 +1,25 @@
 """How one step of an order is asked for.
 
-The planner of PostgreSQL takes what a filter asks for to be spread evenly along the order, walks the order, and stops
-when the page is full. Where that is not so (rows of a delisted symbol among the newest, good Sharpe ratios among the
-worst returns), the walk passes hundreds of thousands of rows before it finds the first. So it has a time; when that
-is up, all rows that pass are collected first, by an index of the filter, and then sorted.
+The planner takes what a filter asks for to be spread evenly along the order, walks the order, and stops when the page
+is full. Where that is not so (rows of a delisted symbol among the newest, good Sharpe ratios among the worst returns),
+the walk passes hundreds of thousands of rows before it finds the first. So it has a time; when that is up, all rows
+that pass are collected first, by an index of the filter, and then sorted. PostgreSQL knows how many rows a filter
+finds; on SQLite, which does not, that has a time as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Row, Select, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import ColumnElement, Row, Select, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
 from storage_core.backtest_orders import PLACE, Step
 from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
-
-WALK_MS = 50
-"""How long a walk may take, in milliseconds: ten times what one takes that was guessed rightly."""
+from storage_core.time_limit import rows_in_time
+from storage_core.unindexed import unindexed
 
 LISTED: tuple[str, ...] = (
     "task_id", "strategy", "symbols", "start_date", "end_date", "timeframe", "status", "file_size", "record_count",
@@ -32,39 +31,71 @@ LISTED: tuple[str, ...] = (
 Listed: TypeAlias = Row[Any]
 """A row of the list: the attributes LISTED of a `Backtest`, to read only. A third of the cost of a `Backtest`."""
 
+_ROWID: ColumnElement[int] = literal_column(f"{Backtest.__tablename__}.rowid")
 _COLUMNS = tuple(getattr(Backtest, name) for name in LISTED)
 
 
-def walk(
-    session: Session, where: Sequence[ColumnElement[bool]], step: Step, *, count: int, strewn: bool
-) -> Sequence[Listed]:
-    """The first `count` of the rows with `where` in this step; `strewn` = they may lie anywhere along the order."""
-    rows = select(*_COLUMNS).where(*where, *step.where)
-    walked = step.sorted(rows.add_columns(step.key.label(PLACE))).limit(count)
-    if not strewn or session.get_bind().dialect.name != "postgresql":
-        return session.execute(walked).all()
-    found = _within_its_time(session, walked)
-    return session.execute(_collected(rows, step).limit(count)).all() if found is None else found
+Conditions: TypeAlias = Sequence[ColumnElement[bool]]
 
 
-def _within_its_time(session: Session, query: Select[Any]) -> Sequence[Listed] | None:
-    """What it finds, or None when its time is up. The savepoint takes the limit, or the error, back with it."""
-    savepoint = session.connection().begin_nested()
-    try:
-        session.execute(text(f"SET LOCAL statement_timeout = {WALK_MS}"))
-        return session.execute(query).all()
-    except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != "57014":  # query_canceled
-            raise
-        return None
-    finally:
-        savepoint.rollback()
+class Walk:
+    """The rows with `where`, step by step; `halves` are the same rows in other words, of which indexes know more.
+
+    `strewn` = they may lie anywhere along the order.
+    """
+
+    def __init__(self, session: Session, where: Conditions, halves: Sequence[Conditions], *, strewn: bool) -> None:
+        self.session, self.where, self.halves, self.strewn = session, where, halves, strewn
+        self.dialect = session.get_bind().dialect.name
+        self._ways = list(_WAYS[self.dialect])
+
+    def step(self, step: Step, count: int) -> Sequence[Listed]:
+        """The first `count` of the rows in this step."""
+        if not self.strewn:
+            return self.session.execute(_walked(self.where, step).limit(count)).all()
+        while True:
+            way, milliseconds = self._ways[0]
+            query = way(self, step).limit(count)
+            if milliseconds is None:
+                return self.session.execute(query).all()
+            found = rows_in_time(self.session, query, milliseconds=milliseconds)
+            if found is not None:
+                return found
+            del self._ways[0]  # of the next step it takes as long
 
 
-def _collected(rows: Select[Any], step: Step) -> Select[Any]:
-    """`rows`, found before they are sorted.
+def _walked(where: Conditions, step: Step) -> Select[Any]:
+    return step.sorted(select(*_COLUMNS, step.key.label(PLACE)).where(*where, *step.where))
+
+
+def _along(walk: Walk, step: Step) -> Select[Any]:
+    return _walked(walk.where, step)
+
+
+def _collected(walk: Walk, step: Step) -> Select[Any]:
+    """The same rows, found before they are sorted.
 
     The common table expression has the name of the table, so that the order speaks of its rows.
     """
+    rows = select(*_COLUMNS).where(*walk.where, *step.where)
     found = rows.cte(Backtest.__tablename__).prefix_with("MATERIALIZED")
     return step.sorted(select(*_COLUMNS, step.key.label(PLACE))).add_cte(found)
+
+
+def _along_sqlite(walk: Walk, step: Step) -> Select[Any]:
+    """SQLite would rather collect than walk wherever a filter has an index."""
+    return _walked([unindexed(condition) for condition in walk.where], step)
+
+
+def _collected_sqlite(walk: Walk, step: Step) -> Select[Any]:
+    found = union_all(*(select(_ROWID).select_from(Backtest).where(*where) for where in walk.halves))
+    rest = [unindexed(condition) for condition in step.where]
+    return step.sorted(select(*_COLUMNS, step.key.label(PLACE)).where(_ROWID.in_(found), *rest), walked=False)
+
+
+_Way: TypeAlias = tuple[Callable[[Walk, Step], Select[Any]], int | None]
+_WAYS: dict[str, tuple[_Way, ...]] = {
+    "postgresql": ((_along, 50), (_collected, None)),
+    "sqlite": ((_along_sqlite, 5), (_collected_sqlite, 10), (_along_sqlite, 20), (_collected_sqlite, None)),
+}
+"""What is tried one after the other, and for how many milliseconds: where it fits, either takes one to five."""

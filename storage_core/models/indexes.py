@@ -6,7 +6,7 @@ in each process that uses SQLite.
 
 from typing import Any
 
-from sqlalchemy import Index, Text, literal_column, or_, true, type_coerce
+from sqlalchemy import Index, Text, func, literal_column, or_, true, type_coerce
 
 from storage_core.models.alert import Alert
 from storage_core.models.backtest import COLLATIONS, METRIC_COLUMNS, NOTE_START, SYMBOLS_START, Backtest
@@ -51,12 +51,13 @@ _index(
     postgresql_ops={"symbols": "jsonb_path_ops"},
 )
 _index("tags", Backtest.tags, only="postgresql", postgresql_using="gin", postgresql_ops={"tags": "jsonb_path_ops"})
-# SQLite has no index of what a list holds. The next two let it look for a symbol, a tag or a return in an index that
+# SQLite has no index of what a list holds. These let it look for a symbol, a tag or a return in an index that
 # it walks anyway, without a look at each row.
 _held = (Backtest.symbols, Backtest.tags, Backtest.deleted_at)
 _index("held_plain", *_newest, *_held, only="sqlite")
 _index("sharpe_plain", *_best_sqlite, *_held, Backtest.total_return_pct, where=_completed, only="sqlite")
-_index("strategy_sharpe_plain", Backtest.strategy, *_best_sqlite, where=_completed, only="sqlite")
+_several = func.json_array_length(Backtest.symbols) > 1  # of a symbol alone "by_symbols_plain" tells
+_index("held_several_plain", *_newest, Backtest.symbols, Backtest.deleted_at, where=_several, only="sqlite")
 for _name in METRIC_COLUMNS:
     if _name != "sharpe":
         _metric = getattr(Backtest, _name)

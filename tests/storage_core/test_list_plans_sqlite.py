@@ -37,7 +37,7 @@ ASKED = {
 }
 
 ORDERS = tuple(sort for sort in SORTS if sort not in BEST)
-HELD = {"symbol": "held_plain", "tag": "held_plain", "best of a symbol": "sharpe_plain",
+HELD = {"symbol": "by_symbols_plain", "tag": "held_plain", "best of a symbol": "sharpe_plain",
         "best of a return range": "sharpe_plain"}  # fmt: skip
 """Which index holds what is asked for, so that the rows that do not have it are never read."""
 
@@ -94,5 +94,7 @@ def test_never_scans_the_table(engine: Engine, name: str) -> None:
         assert all("unfinished" in step or "turn" in step or "flow" in step for step in steps), found
     if name in HELD:
         assert HELD[name] in steps[0], found
+    if name == "symbol":
+        assert "held_several_plain" in steps[1], found
     if name == "what one person sees":
         assert ["owner_newest" in steps[0], "for_all" in steps[1]] == [True, True], found
