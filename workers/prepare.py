@@ -27,7 +27,7 @@ def prepare(settings: Settings) -> str:
     engine = make_engine(settings.database_url)
     broker = make_broker(settings.broker_url)
     try:
-        if not has_newest_schema(engine):  # which most starts find; Alembic alone takes a quarter of this process's time
+        if not has_newest_schema(engine):  # which most starts find; Alembic takes a quarter of the time
             upgrade(settings.database_url)
         install_sample(bar_store_for(settings))
         wait_until_ready(settings.broker_url)

@@ -138,11 +138,12 @@ def supervise(settings: Settings, stop: threading.Event) -> None:
             broker[0].start()
         text = prepare(settings)
         children = make_children(settings, lock_fd=lock_fd)
-        for child in children[:-1]:
-            child.start()
-        wait_for_page(settings, children[0], stop)
+        web, *others = children
+        web.start()
+        wait_for_page(settings, web, stop)
         if not stop.is_set():
-            children[-1].start()  # nothing on the first page waits for it
+            for child in others:  # nothing on the first page waits for them, and their loading would slow it down
+                child.start()
             say(text.rstrip("\n"))
         while not stop.wait(0.2):
             for child in (*broker, *children):
