@@ -218,3 +218,21 @@ def test_adding_and_taking_out_swaps_the_comparison_alone(admin, three):
     assert unquote(answer.headers["HX-Push-Url"]) == f"/compare?ids={','.join(three)}"
     assert "HX-Request" in answer.vary
     assert admin.client.get("/compare", headers={"HX-Request": "true"}).headers["HX-Push-Url"] == "/compare"
+
+
+NESTED = {"weights": {"KRW-BTC": 0.5, "이름": [1, {"deep": None}]}, "이동평균_기간": 12, "word": "x" * 200}
+
+
+def test_long_and_nested_params_of_other_systems_are_readable(admin, engine, three):
+    with session_scope(engine) as session:
+        row = session.get(Backtest, uuid.UUID(three[2]))
+        row.strategy, row.params = "theirs", NESTED
+        row.spec = {**row.spec, "strategy": "theirs", "params": NESTED}
+    page = admin.get("/compare", query_string={"ids": three})
+    assert line(page, "weights") == ["–", "–", '{"KRW-BTC": 0.5, "이름": [1, {"deep": null}]}']
+    assert line(page, "이동평균_기간")[2] == "12"
+    side = next(one for one in page.find("span", class_="muted") if "이름" in "".join(one.itertext()))
+    assert "".join(side.itertext()) == f'{{"KRW-BTC": 0.5, "이름": [1, {{"de…, 12, {"x" * 31}… · KRW-BTC, KRW-ETH · 1h'
+    assert "x" * 200 in admin.get(f"/backtests/{three[2]}/setup").text
+    assert admin.get("/backtests").find("td", title=f'weights {json.dumps(NESTED["weights"], ensure_ascii=False)}, '
+                                        f'이동평균_기간 12, word {"x" * 200}')  # fmt: skip

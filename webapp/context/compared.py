@@ -143,7 +143,7 @@ def ctx_settings(backtests: Sequence[Backtest], catalog: Catalog) -> tuple[list[
     differ, shared = [], []
     for name in names:
         values = [_setting_text(name, one[name]) if name in one else MISSING for one in flat]
-        label = labels.get(name, name)
+        label = labels.get(name, name.removeprefix("params."))
         if len({repr(one.get(name)) for one in flat}) > 1:
             cells = [Value(text=text, css="", best=False) for text in values]
             differ.append(Line(label=label, help="", values=cells))
@@ -186,7 +186,7 @@ def _labels(backtests: Sequence[Backtest], catalog: Catalog) -> dict[str, str]:
 def _setting_text(name: str, value: Any) -> str:
     if value is None:
         return MISSING
-    if isinstance(value, list):
+    if isinstance(value, list) and not any(isinstance(one, dict | list) for one in value):
         return ", ".join(map(str, value))
     if name in ("start_date", "end_date"):
         return day(datetime.fromisoformat(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypedDict
@@ -20,6 +21,7 @@ __all__ = ["ACTIVE", "Row", "ctx_row", "short_symbols"]
 
 ACTIVE: Final = ("queued", "running")
 SURE_ENOUGH: Final = 0.02
+LONGEST_VALUE: Final = 32
 
 
 class Row(TypedDict):
@@ -88,10 +90,10 @@ def short_params(catalog: Catalog, strategy: str, params: Mapping[str, object]) 
     """ "defaults", or the values in the order of the catalogue."""
     known = catalog.get(strategy)
     if known is None:
-        return ", ".join(value_words(value) for value in params.values()) or _("defaults")
+        return ", ".join(clipped(value_words(value)) for value in params.values()) or _("defaults")
     if all(params.get(param.name, param.default) == param.default for param in known.params):
         return _("defaults")
-    return ", ".join(value_words(params.get(param.name, param.default)) for param in known.params)
+    return ", ".join(clipped(value_words(params.get(param.name, param.default))) for param in known.params)
 
 
 def params_words(catalog: Catalog, strategy: str, params: Mapping[str, object]) -> str:
@@ -107,10 +109,17 @@ def all_params(params: Mapping[str, object]) -> str:
 
 
 def value_words(value: object) -> str:
-    """A parameter's value: yes or no for truth, the fewest digits for numbers."""
+    """A parameter's value: yes or no for truth, the fewest digits for numbers, JSON for what holds others."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
     return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def clipped(text: str) -> str:
+    """A value as far as a line of a table has room for it; its tooltip and the setup of the backtest hold all of it."""
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1].rstrip()}…"
 
 
 def seconds_left(backtest: Backtest, now: datetime) -> float | None:
