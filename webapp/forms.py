@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from flask_babel import gettext as _
@@ -12,6 +12,7 @@ from werkzeug.datastructures import MultiDict
 from engine.catalog import Catalog, StrategySpec
 from engine.errors import SpecError
 from engine.spec import SPEC_FIELDS, ParamSpec
+from webapp.numbers import number_of
 from webapp.phrases import OR_NOTHING, refused, said, sentence
 
 # People type percent here; the engine counts in fractions.
@@ -104,11 +105,8 @@ def _raw_params(values: Values, catalog: Catalog) -> dict[str, Any]:
 def _read(path: str, param: ParamSpec, text: str) -> object:
     if param.type == "choice":
         return text
-    try:
-        number = Decimal(text.replace(",", "").removesuffix("%").strip())
-    except InvalidOperation:
-        return text
-    if not number.is_finite() or abs(number.adjusted()) > 300:
+    number = number_of(text)
+    if number is None:
         return text
     if path in PERCENT:
         number /= 100

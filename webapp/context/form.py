@@ -16,6 +16,7 @@ from storage_core.bar_store import Coverage
 from webapp.filters import count
 from webapp.forms import FIELDS_OF, PERCENT, Values, default_params
 from webapp.language import translated
+from webapp.numbers import number_of
 from webapp.ranges import instants
 
 CHOICE_WORDS: Final[Mapping[str, Any]] = {
@@ -163,9 +164,9 @@ def estimate(chosen: Sequence[Coverage], start: str, end: str, values: Values, z
         return _("Choose both dates to see how many bars that is.")
     if not chosen:
         return _("Choose at least one symbol.")
-    limit = values.get("candle_size", "").replace(",", "").strip()
+    limit = number_of(values.get("candle_size", ""))
     bars = [_bars_between(one, first.timestamp(), last.timestamp()) for one in chosen]
-    if limit.isdecimal():
+    if limit is not None and limit >= 0 and limit == limit.to_integral_value():
         bars = [min(found, int(limit)) for found in bars]
     if not all(bars):
         empty = ", ".join(one.symbol for one, found in zip(chosen, bars, strict=True) if not found)

@@ -1,0 +1,34 @@
+"""Numbers as they are typed and pasted."""
+
+from decimal import Decimal
+
+import pytest
+
+from webapp.numbers import number_of
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("10,000", "10000"),
+        ("1,234,567.89", "1234567.89"),
+        ("10,00,000", "1000000"),
+        ("1 000 000", "1000000"),
+        ("1\u00a0000\u202f000", "1000000"),
+        ("1'000.5", "1000.5"),
+        ("-2,500", "-2500"),
+        (" 0.05 % ", "0.05"),
+        ("１２．５％", "12.5"),
+        ("１０，０００", "10000"),
+        ("1e4", "10000"),
+    ],
+)
+def test_what_it_says_is_read(text, number):
+    assert number_of(text) == Decimal(number)
+
+
+@pytest.mark.parametrize(
+    "text", ["0,1", "10,5", "0,100", "1,00", "1,0000", "1,000 000", "1.000.000", "12,34,5", "", "many", "inf", "1e999"]
+)
+def test_what_may_mean_another_number_is_none(text):
+    assert number_of(text) is None
