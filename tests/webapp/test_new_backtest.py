@@ -169,6 +169,7 @@ def test_without_a_queue_the_backtest_waits_in_the_database(trader, bars, engine
         ({"timeframe": "2h"}, "timeframe", "Was 2h; allowed: one of 1m, 5m"),
         ({"timeframe": ""}, "timeframe", "one of 1m, 5m"),
         ({"costs.fee_rate": "11"}, "costs-fee-rate", "Was 11; allowed: 0% to 10%."),
+        ({"costs.fee_rate": "0,1"}, "costs-fee-rate", "Was 0,1; allowed: 0% to 10%."),
         ({"costs.fee_rate": "-1"}, "costs-fee-rate", "0% to 10%"),
         ({"exits.stop_loss": "0"}, "exits-stop-loss", "Was 0; allowed: above 0% and up to 100%, or nothing."),
         ({"exits.hold_bars": "1.5"}, "exits-hold-bars", "a whole number"),
@@ -302,3 +303,12 @@ def test_the_form_begins_with_the_bars_that_the_address_names(admin, bars):
     assert page.by_id("start-date").get("value") == "2024-01-01"
     page = admin.get("/backtests/new?symbol=KRW-NONE&timeframe=1d")
     assert [one.get("value") for one in page.find("input", name="symbols") if "checked" in one.attrib] == ["KRW-BTC"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "strategy=nope&timeframe=2h", "symbols=../x&start_date=soon", "fields_of=rsi_reversion&params.period=many"],
+)
+def test_the_form_with_what_was_typed_before(admin, bars, query):
+    form = admin.get(f"/backtests/new/form?{query}&initial_cash=%E2%82%A91").by_id("new-backtest")
+    assert form.find(".//input[@id='initial-cash']").get("value") == "₩1"

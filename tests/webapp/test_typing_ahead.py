@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Route, expect
+
+from tests.htmx_page import fill_in, settled
 
 MARKET = re.compile(r"/backtests/new/market\?")
 
@@ -28,3 +31,28 @@ def test_a_click_on_run_right_after_typing_runs(page, bars):
     page.wait_for_load_state("networkidle")
     page.get_by_role("button", name="Run backtest").click()
     expect(page).to_have_url(re.compile(r"/backtests/[0-9a-f-]{36}$"))
+
+
+@pytest.mark.parametrize("way", ["reload", "back"])
+def test_what_was_typed_outlives_a_reload_and_the_way_back(page, bars, way):
+    page.goto("/backtests/new")
+    fill_in(page, strategy="rsi_reversion", symbol="KRW-ETH", timeframe="1d")
+    page.locator("#params-period").fill("21")
+    page.get_by_label("Fee").fill("0.3")
+    page.get_by_label("Only the last bars").fill("33")
+    page.wait_for_function("() => history.state?.draft.includes('candle_size=33')")
+    with page.expect_response(re.compile(r"/backtests/new/form\?")):
+        if way == "reload":
+            page.reload()
+        else:
+            page.get_by_role("link", name="Strategies", exact=True).click()
+            page.wait_for_url("**/strategies")
+            page.go_back()
+    settled(page)
+    for label, value in (("Timeframe", "1d"), ("Fee", "0.3"), ("Only the last bars", "33")):
+        expect(page.get_by_label(label)).to_have_value(value)
+    expect(page.locator("#strategy")).to_have_value("rsi_reversion")
+    expect(page.locator("#params-period")).to_have_value("21")
+    expect(page.get_by_role("checkbox", name=re.compile("KRW-ETH"))).to_be_checked()
+    page.get_by_role("link", name="New backtest").click()
+    expect(page.locator("#strategy")).to_have_value("sma_cross")

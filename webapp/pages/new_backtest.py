@@ -28,6 +28,7 @@ blueprint = Blueprint("new_backtest", __name__)
 
 FIRST_STRATEGY = "sma_cross"
 PARTS = ("market", "range", "estimate")
+FORM = "form"
 
 
 @blueprint.get("/backtests/new")
@@ -40,10 +41,14 @@ def page() -> str:
 
 @blueprint.get("/backtests/new/<part>")
 def market(part: str) -> str:
-    """Symbols and dates after another timeframe, dates after other symbols, the size after other dates."""
-    if part not in PARTS:
+    """Symbols and dates after another timeframe, dates after other symbols, the size after other dates; or the whole
+    form with what was typed before the page was loaded again."""
+    if part not in (*PARTS, FORM):
         abort(404)
     values = values_from_form(request.args)
+    if part == FORM:
+        need_trader()
+        return render_template("new_backtest/_form.html", form=form_context(values, {}), known=None)
     context = ctx_market(values, {}, inventory=bar_store().inventory(), zone=person().timezone)
     html = render_template(f"new_backtest/_{part}.html", market=context)
     if part == "estimate":
