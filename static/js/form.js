@@ -84,6 +84,9 @@
     if (made && elt.id === "new-backtest") history.replaceState(null, "", `/backtests/new?clone=${made[1]}`);
   });
 
+  // A syllable or a digit that an IME is still making is nobody's answer yet: the keys of it ask for nothing.
+  document.addEventListener("keyup", (event) => event.isComposing && event.stopPropagation(), true);
+
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-check]");
     if (!form || !event.target.name || event.target.name.startsWith("preset")) return;

@@ -56,3 +56,29 @@ def test_what_was_typed_outlives_a_reload_and_the_way_back(page, bars, way):
     expect(page.get_by_role("checkbox", name=re.compile("KRW-ETH"))).to_be_checked()
     page.get_by_role("link", name="New backtest").click()
     expect(page.locator("#strategy")).to_have_value("sma_cross")
+
+
+def test_what_an_ime_is_making_asks_for_nothing(page, bars):
+    page.goto("/backtests/new")
+    page.locator("#range").evaluate("(range) => range.addEventListener('keyup', () => { window.heard = true })")
+    field = page.get_by_label("Only the last bars")
+    field.focus()
+    ime = page.context.new_cdp_session(page)
+    ime.send("Input.imeSetComposition", {"text": "４４", "selectionStart": 2, "selectionEnd": 2})
+    field.dispatch_event("keyup", {"key": "Process", "isComposing": True, "bubbles": True})
+    assert page.evaluate("window.heard") is None
+    ime.send("Input.insertText", {"text": "４４"})
+    with page.expect_request(re.compile(r"/backtests/new/estimate\?")):
+        page.keyboard.press("End")
+    expect(page.get_by_text("About 44 bars")).to_be_visible()
+    expect(field).to_have_value("４４")
+
+
+def test_escape_takes_back_a_syllable_and_leaves_the_menu_open(page):
+    page.goto("/backtests")
+    page.locator("#open-more").click()
+    tag = page.get_by_label("With all of these tags")
+    tag.dispatch_event("keydown", {"key": "Escape", "isComposing": True, "bubbles": True})
+    expect(tag).to_be_visible()
+    tag.press("Escape")
+    expect(tag).to_be_hidden()
