@@ -22,9 +22,9 @@ from storage_core.verification import create_verification
 from webapp.commands.terminal import FINDINGS, say_json
 from webapp.extensions import broker, db
 from webapp.filters import duration
-from workers.dead_letters import discard_dead, list_dead, retry_dead
 from workers.errors import BrokerDown
-from workers.queue import send_backtest
+
+# What asks the queue server is loaded where it is used: its client takes longer to load than most commands to run.
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 
@@ -88,6 +88,8 @@ def list_command(traceback: bool, as_json: bool) -> None:
 
     Example: flask dead-letters list --traceback
     """
+    from workers.dead_letters import list_dead
+
     with plain_errors():
         letters = list_dead(broker())
     if as_json:
@@ -111,6 +113,8 @@ def retry_command(task_id: UUID | None, every: bool) -> None:
 
     Example: flask dead-letters retry --all
     """
+    from workers.dead_letters import retry_dead
+
     with plain_errors():
         chosen = _chosen(task_id, every=every)
         queued = retry_dead(db.engine, broker(), chosen, by=console())
@@ -127,6 +131,8 @@ def discard_command(task_id: UUID | None, every: bool) -> None:
 
     Example: flask dead-letters discard --all
     """
+    from workers.dead_letters import discard_dead
+
     with plain_errors():
         chosen = _chosen(task_id, every=every)
         removed = discard_dead(db.engine, broker(), chosen, by=console())
@@ -142,6 +148,8 @@ def verify(task_id: UUID) -> None:
 
     Example: flask verify 6f1c9a52-3f0e-4a7b-9c55-0d1e2f3a4b5c
     """
+    from workers.queue import send_backtest
+
     with plain_errors():
         again = create_verification(db.session(), task_id, owner_id=None, by=console())
         db.session.commit()
@@ -155,6 +163,8 @@ def console() -> str:
 
 
 def _chosen(task_id: UUID | None, *, every: bool) -> list[UUID]:
+    from workers.dead_letters import list_dead
+
     if every == (task_id is not None):
         raise click.UsageError("Give a TASK_ID, or --all.")
     return [task_id] if task_id is not None else list(dict.fromkeys(one.task_id for one in list_dead(broker())))
