@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from storage_core.db import utc_now
 from storage_core.errors import JobEnded, JobLost, JobNotFound
+from storage_core.logs import current_request_id
 from storage_core.models import Job
 
 __all__ = [
@@ -48,6 +49,7 @@ class JobClaim:
     args: Mapping[str, Any] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
     tries: int = field(default=1, compare=False)  # attempts that count, this one included
+    request_id: str = field(default="", compare=False)  # of the request that asked for it
 
 
 def create(
@@ -63,13 +65,15 @@ def create(
     """Insert a queued job. Its id is known before the commit.
 
     `job_id` None = a new one; a given one that exists already is an IntegrityError, which is how two clocks that want
-    the same job make one. Nobody takes it before `not_before` (None: at once).
+    the same job make one. Nobody takes it before `not_before` (None: at once). Until there is an outcome, its place
+    holds the `request_id` of the request at work, so that the log of the worker can name it.
     """
     now = now or utc_now()
     job = Job(
         job_id=job_id or uuid4(),
         kind=kind,
         args=dict(args),
+        outcome={"request_id": asked_by} if (asked_by := current_request_id()) else {},
         owner_id=owner_id,
         status="queued",
         created_at=now,
@@ -116,12 +120,13 @@ def claim_next(
         update(Job)
         .where(Job.job_id == first.scalar_subquery(), Job.status == "queued")
         .values(attempt=Job.attempt + 1, worker=worker[:255], **running)
-        .returning(Job.job_id, Job.kind, Job.attempt, Job.args, Job.state, Job.excused),
+        .returning(Job.job_id, Job.kind, Job.attempt, Job.args, Job.state, Job.excused, Job.outcome),
         execution_options=_PLAIN,
     ).one_or_none()
     if taken is None:
         return None
-    return JobClaim(taken.job_id, taken.kind, taken.attempt, taken.args, taken.state, taken.attempt - taken.excused)
+    tries, asked_by = taken.attempt - taken.excused, taken.outcome.get("request_id", "")
+    return JobClaim(taken.job_id, taken.kind, taken.attempt, taken.args, taken.state, tries, asked_by)
 
 
 def heartbeat(session: Session, claim: JobClaim, *, now: datetime | None = None) -> Beat:

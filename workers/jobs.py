@@ -50,7 +50,8 @@ def run_next_job(runtime: Runtime, kinds: Mapping[str, str] = KINDS) -> bool:
     if claim is None:
         log.debug("no job is due")
         return False
-    with bound_contextvars(job_id=str(claim.job_id), kind=claim.kind, attempt=claim.attempt):
+    asked_by = {"request_id": claim.request_id} if claim.request_id else {}
+    with bound_contextvars(job_id=str(claim.job_id), kind=claim.kind, attempt=claim.attempt, **asked_by):
         try:
             _attempt(runtime, claim, kinds[claim.kind])
         except JobLost:

@@ -10,7 +10,7 @@ import redis
 import structlog
 from sqlalchemy import text
 
-from storage_core import alerts, backtests, processes
+from storage_core import alerts, backtests, jobs, processes
 from storage_core.alerts import Problem
 from storage_core.db import make_engine, session_scope, utc_now
 from storage_core.migrate import has_newest_schema, is_current
@@ -212,6 +212,15 @@ def test_what_a_request_submits_names_it(trader, engine, bars):
             ("claimed", None),
         ]
     assert structlog.contextvars.get_contextvars() == {}
+
+
+def test_a_job_names_the_request_that_asked_for_it(admin, engine):
+    form = {"exchange": "upbit", "symbol": "KRW-BTC", "timeframe": "1h", "start": "2024-01-01", "end": "2024-01-02"}
+    headers = {"X-CSRFToken": admin.token(), "X-Request-ID": "click-on-fetch-1"}
+    assert admin.client.post("/data/fetch", data=form, headers=headers).status_code == 303
+    with session_scope(engine) as session:
+        claim = jobs.claim_next(session, worker="host:1")
+        assert (claim.kind, claim.request_id) == ("fetch_bars", "click-on-fetch-1")
 
 
 @pytest.fixture

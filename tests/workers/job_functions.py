@@ -3,6 +3,7 @@
 import threading
 
 from storage_core.errors import NoBars
+from storage_core.logs import current_request_id
 
 entered, may_go_on = threading.Event(), threading.Event()
 
@@ -10,6 +11,13 @@ entered, may_go_on = threading.Event(), threading.Event()
 def answer(context):
     context.report(0.5, "half")
     return {"asked": dict(context.args), "before": dict(context.state)}
+
+
+def who_asked(context):
+    if not context.state:
+        context.keep({"first": current_request_id()})
+        raise OSError("the network went away")
+    return {"asked_by": [context.state["first"], current_request_id()]}
 
 
 def break_once(context):

@@ -4,9 +4,11 @@ import threading
 from datetime import timedelta
 
 import pytest
+from structlog.contextvars import bound_contextvars
 
 from storage_core import jobs
 from storage_core.db import session_scope, utc_now
+from storage_core.logs import current_request_id
 from tests.services import wait_for
 from tests.workers import job_functions
 from workers.errors import BrokerDown
@@ -18,7 +20,7 @@ from workers.runtime import Runtime
 MINUTE = timedelta(minutes=1)
 HERE = {
     name: f"tests.workers.job_functions:{name}"
-    for name in ("answer", "break_once", "always_break", "refuse", "run_until_stopped", "wait_and_finish")
+    for name in ("answer", "break_once", "always_break", "refuse", "run_until_stopped", "wait_and_finish", "who_asked")
 }
 
 
@@ -65,6 +67,19 @@ def test_the_outcome_is_stored(runtime):
     ended = row(runtime, job_id)
     assert (ended.status, ended.outcome) == ("completed", {"asked": {"n": 1}, "before": {}})
     assert not run_next_job(runtime, HERE)
+
+
+def test_what_a_request_asks_for_names_it_in_every_attempt(runtime):
+    with bound_contextvars(request_id="click-on-fetch-1"):
+        job_id = make(runtime, "who_asked")
+    others = make(runtime, "answer")
+    run_next_job(runtime, HERE)
+    run_next_job(runtime, HERE)
+    assert row(runtime, others).outcome["asked"] == {"n": 1}
+    hurry(runtime, job_id)
+    run_next_job(runtime, HERE)
+    assert row(runtime, job_id).outcome == {"asked_by": ["click-on-fetch-1", "click-on-fetch-1"]}
+    assert current_request_id() == ""
 
 
 def test_an_error_is_tried_again_from_what_was_kept(runtime):
