@@ -37,8 +37,8 @@ def tag(
     """
     fresh = {_clean_tag(text) for text in add}
     begin_to_write(session)
-    statement = select(Backtest.task_id, Backtest.tags).where(*_meant(task_ids, owner_id)).with_for_update()
-    rows = session.execute(statement).all()
+    _lock(session, *_meant(task_ids, owner_id))
+    rows = session.execute(select(Backtest.task_id, Backtest.tags).where(*_meant(task_ids, owner_id))).all()
     for task_id, old in rows:
         tags = sorted({*old, *fresh} - set(remove))
         if len(tags) > MOST_TAGS:
@@ -50,6 +50,7 @@ def tag(
 
 def pin(session: Session, task_ids: Collection[UUID], *, owner_id: int | None, pinned: bool) -> int:
     """Pin each backtest, or take the pins off; how many were meant. Does not commit."""
+    _lock(session, *_meant(task_ids, owner_id))
     return len(_change(session, update(Backtest).where(*_meant(task_ids, owner_id)).values(pinned=pinned)))
 
 
@@ -59,6 +60,7 @@ def delete(
     """Mark the ended ones that are not pinned as deleted at `now`; which ones. Does not commit."""
     now = now or utc_now()
     deletable = (Backtest.status.in_(_ENDED), Backtest.pinned == false())
+    _lock(session, *_meant(task_ids, owner_id))
     statement = update(Backtest).where(*_meant(task_ids, owner_id), *deletable).values(deleted_at=now)
     gone = _change(session, statement)
     add_events(session, [(task_id, None) for task_id in gone], "deleted", actor=by, now=now)
@@ -76,6 +78,11 @@ def restore(
     back = _change(session, statement.values(deleted_at=None))
     add_events(session, [(task_id, None) for task_id in back], "restored", actor=by, now=now)
     return back
+
+
+def _lock(session: Session, *meant: ColumnElement[bool]) -> None:
+    """Lock the rows in one order (PostgreSQL): two who mean the same ones do not wait for each other in a circle."""
+    session.execute(select(Backtest.task_id).where(*meant).order_by(Backtest.task_id).with_for_update())
 
 
 def _meant(task_ids: Collection[UUID], owner_id: int | None) -> tuple[ColumnElement[bool], ...]:

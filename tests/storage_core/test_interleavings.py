@@ -159,16 +159,24 @@ def test_choosing_symbols_and_repairing_at_once_leaves_a_sound_result(engine: En
 
 
 def test_tags_that_are_added_at_once_are_all_there(engine: Engine) -> None:
-    task_ids = many_queued(engine, 3)
+    """Also while the same backtests are pinned and deleted: nobody waits for another in a circle."""
+    task_ids = many_queued(engine, 12)
 
     def add(*tags: str) -> None:
         for tag in tags:
             with session_scope(engine) as session:
                 backtest_bulk.tag(session, task_ids, owner_id=None, add=[tag])
 
+    def pin_and_delete() -> None:
+        for pinned in (True, False) * 4:
+            with session_scope(engine) as session:
+                backtest_bulk.pin(session, task_ids, owner_id=None, pinned=pinned)
+            with session_scope(engine) as session:
+                assert not backtest_bulk.delete(session, task_ids, owner_id=None, by="kim"), "they wait in the queue"
+
     names = [[f"{who}{number}" for number in range(9)] for who in "ab"]
-    together(*[lambda tags=tags: add(*tags) for tags in names])
-    assert [row(engine, task_id).tags for task_id in task_ids] == [sorted([*names[0], *names[1]])] * 3
+    together(*[lambda tags=tags: add(*tags) for tags in names], pin_and_delete)
+    assert [row(engine, task_id).tags for task_id in task_ids] == [sorted([*names[0], *names[1]])] * len(task_ids)
 
 
 def test_a_name_that_is_saved_twice_at_once_is_one(engine: Engine) -> None:
