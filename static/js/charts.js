@@ -66,6 +66,7 @@
       crosshair: { mode: LightweightCharts.CrosshairMode.Normal },
       localization: { locale: lang, dateFormat: lang === "ko" ? "yyyy-MM-dd" : "dd MMM 'yy" },
     });
+    box.querySelector("table")?.setAttribute("role", "presentation"); // the library's grid of panes and scales, no data
     return chart;
   };
 

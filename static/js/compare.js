@@ -41,6 +41,7 @@
       localization: { locale: Words.lang, dateFormat: Words.lang === "ko" ? "yyyy-MM-dd" : "dd MMM 'yy" },
       timeScale: { timeVisible: true, secondsVisible: false, minBarSpacing: 0.001, rightOffset: 2 },
     });
+    box.querySelector("table")?.setAttribute("role", "presentation"); // as in charts.js
     const money = { type: "custom", minMove: 0.01, formatter: (value) => value.toFixed(1) };
     const drops = { type: "custom", minMove: 0.01, formatter: (value) => `${value.toFixed(1)}%` };
     const usual = { priceLineVisible: false, lastValueVisible: letters.length < 5 };

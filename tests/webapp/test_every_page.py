@@ -84,9 +84,10 @@ new PerformanceObserver((list) => {
 """
 RUN_AXE = """async (options) => {
   const found = await axe.run(document, {resultTypes: ["violations"], ...options});
-  return found.violations.map(({id, nodes}) => [id, nodes.length, nodes[0].html.slice(0, 300)]);
+  return found.violations.flatMap(({id, nodes}) => nodes.map((n)=>[id, n.html.slice(0, 260)]));
 }"""
-EVERYTHING = {"rules": {"target-size": {"enabled": True}}}
+MORE = ("target-size", "label-content-name-mismatch", "td-has-header")  # switched off unless asked for
+EVERYTHING = {"rules": {rule: {"enabled": True} for rule in MORE}}
 COLOURS = {"runOnly": ["color-contrast"]}
 # Everything that can be clicked takes the focus with Tab, and shows that it has it. Closed menus are opened for this.
 FOCUS = """() => {
