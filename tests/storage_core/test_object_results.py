@@ -310,6 +310,16 @@ def test_a_cached_file_that_the_disk_damaged_is_fetched_again(fleet: Fleet) -> N
     for path in cached:
         path.write_bytes(bytes(path.stat().st_size))
     fleet.assert_whole(claim, "two")
+    looks: list[Path] = []
+
+    def read(path: Path) -> None:
+        looks.append(path)
+        if len(looks) == 1:
+            path.unlink()  # another reader found it damaged, too
+        path.stat()
+
+    result_root(fleet.machine("two")).read(row(fleet.engine, claim.task_id), "symbol_signals", read)
+    assert len(looks) == 2
 
 
 @on_sqlite
@@ -383,21 +393,3 @@ def test_a_lost_row_comes_back_from_its_manifest(fleet: Fleet) -> None:
         session.delete(backtests.get(session, claim.task_id))
     assert fleet.reconcile("two").adopted == [claim.task_id]
     fleet.assert_whole(claim, "two")
-
-
-@on_sqlite
-@on_rclone
-def test_a_cached_file_that_another_reader_drops_is_fetched_again(fleet: Fleet) -> None:
-    claim = claimed(fleet.engine)
-    fleet.save("one", claim)
-    stored, root = row(fleet.engine, claim.task_id), result_root(fleet.machine("two"))
-    looks: list[Path] = []
-
-    def read(path: Path) -> int:
-        looks.append(path)
-        if len(looks) == 1:
-            path.unlink()  # the other one found it damaged
-        return path.stat().st_size
-
-    assert root.read(stored, "symbol_signals", read) == stored.metadata_["files"]["symbol_signals"]["bytes"]
-    assert len(looks) == 2
