@@ -160,8 +160,8 @@ def _mark(session: Any, row: Backtest, *, by: str, now: datetime, dry_run: bool)
     if not dry_run:
         try:
             backtest_keeping.delete(session, row.task_id, by=by, now=now)
-        except NotDeletable:
-            return False  # pinned since it was read
+        except (NotDeletable, BacktestNotFound):
+            return False  # pinned, or taken away, since it was read
     return True
 
 
