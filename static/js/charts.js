@@ -78,6 +78,7 @@
       address.searchParams.set("to", Math.ceil(range[1]));
     }
     const answer = await fetch(address, { credentials: "same-origin" });
+    if (answer.status === 401) document.dispatchEvent(new CustomEvent("logged-out"));
     if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || say("The server answered %(n)s.", { n: answer.status }));
     return answer.json();
   };
@@ -291,6 +292,10 @@
   };
   document.addEventListener("themechange", () => live.forEach((made) => made.paint?.()));
   document.addEventListener("htmx:afterSettle", look);
+  document.addEventListener("logged-in", () => {
+    for (const [box] of live) if (!box.dataset.drawn) live.delete(box); // what was refused
+    look();
+  });
   document.addEventListener("DOMContentLoaded", look); // by then every kind has registered itself
   window.Charts = { kinds, live, create, fetchData, note, legend, follow, points, theme, colours, css, faded, compact, price, equityColours, drawdownColours };
 })();

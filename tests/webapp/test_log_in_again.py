@@ -138,3 +138,15 @@ def test_a_page_that_follows_a_run_waits_for_the_server_behind_a_proxy(page, eng
     with page.expect_response(re.compile("/status$")):
         expect(page.locator("#connection")).to_be_empty()
     assert page.evaluate("window.stayed")
+
+
+def test_a_chart_that_was_refused_is_drawn_after_the_log_in(page, completed):
+    refused = {"status": 401, "json": {"detail": "Please log in."}}
+    page.route("**/equity.json*", lambda route: route.fulfill(**refused), times=1)
+    with page.expect_response("**/equity.json*"):
+        page.goto(completed())
+    page.wait_for_load_state("networkidle")
+    pressed = "htmx.ajax('GET', '/login/again', {target: '#again-form', swap: 'outerHTML'})"
+    page.evaluate(pressed)  # as the button at the bottom does, which is gone once anything else was answered
+    expect(page.locator("#equity-chart[data-drawn] canvas").first).to_be_visible()
+    expect(page.locator("#connection")).to_be_empty()
