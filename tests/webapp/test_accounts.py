@@ -134,3 +134,9 @@ def test_a_disabled_account_is_out_at_once(admin, engine, users):
 
 def test_without_an_account_the_login_page_says_what_to_do(visitor):
     assert "flask setup-link" in visitor.get("/login").text
+
+
+def test_a_probe_for_the_headers_is_no_attempt_to_log_in(visitor, users, settings):
+    assert visitor.client.head("/login").status_code == visitor.client.get("/login").status_code == 200
+    link = f"/setup?token={setup_token(settings)}"
+    assert visitor.client.head(link).status_code == visitor.client.get(link).status_code

@@ -27,6 +27,7 @@ from webapp.unsent import unpacked
 blueprint = Blueprint("accounts", __name__)
 
 ATTEMPTS: Final = "10 per minute; 60 per hour"
+LOOKING: Final = ("GET", "HEAD")  # a probe that asks for no more than the headers tries no password
 
 
 @blueprint.route("/setup", methods=["GET", "POST"])
@@ -38,7 +39,7 @@ def setup() -> AnyResponse:
         return go_to(url_for("accounts.login"))
     if not accounts.check_setup_token(settings(), token):
         abort(403, _("This set-up link is not valid or too old. Print a new one with: flask setup-link"))
-    if request.method == "GET":
+    if request.method in LOOKING:
         return _setup_form(token, {}, 200)
     try:
         user = _create_first()
@@ -57,7 +58,7 @@ def login() -> AnyResponse:
     target = local_path(request.values.get("next"))
     if current_user.is_authenticated:
         return go_to(target)
-    if request.method == "GET":
+    if request.method in LOOKING:
         return make_response(login_page(target))
     unsent = unpacked(request.form.get("unsent", ""))
     tried = attempt()
@@ -86,7 +87,7 @@ def welcome() -> AnyResponse:
     owner = account_links.link_owner(db.session(), settings(), token)
     if owner is None:
         abort(403, _("This link was used already, or is too old. Ask an admin for a new one."))
-    if request.method == "GET":
+    if request.method in LOOKING:
         return _welcome_form(owner, token, {}, 200)
     password = request.form.get("password", "")
     try:
