@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from storage_core.bar_names import SYMBOL, TIMEFRAMES, file_name
 from storage_core.bar_quality import Quality
 from storage_core.errors import BarsDamaged, NoBars
-from storage_core.files import create_bytes, disk_problems, file_lock, fsync_dir, write_bytes
+from storage_core.files import create_bytes, disk_problems, file_lock, fsync_dir, remove_leftovers, write_bytes
 
 if TYPE_CHECKING:
     from storage_core.bar_merge import MergePlan
@@ -147,6 +147,7 @@ class BarStore:
             else:
                 from storage_core.bar_files import write_bars
 
+                remove_leftovers(path)
                 write_bars(path, whole)
                 entry = {**_entry(path, None), **facts_of(whole, timeframe)}
                 self._keep_inventory({**self._kept_inventory(), path.name: entry})

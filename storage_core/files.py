@@ -10,11 +10,15 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from storage_core.errors import DiskProblem
+
+ABANDONED_AFTER = 3600  # seconds: longer than writing any one file takes
 
 
 @contextmanager
@@ -54,6 +58,15 @@ def create_bytes(path: Path, data: bytes) -> bool:
             return False
         fsync_dir(path.parent)
         return True
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what writers of `path` that were killed an hour ago or more left beside it. Raises DiskProblem."""
+    with disk_problems(path):
+        for left in path.parent.glob(f".{escape(path.name)}.*"):
+            with suppress(FileNotFoundError):  # its writer has just ended
+                if left.stat().st_mtime < time.time() - ABANDONED_AFTER:
+                    left.unlink()
 
 
 def fsync_file(path: Path) -> None:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import structlog
+
+from storage_core.files import ABANDONED_AFTER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,10 +70,23 @@ def _write(folder: Path, name: str, times: Times, columns: Columns) -> None:
 
 
 def _make_room(folder: Path, needed: int) -> None:
-    files = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in folder.glob("*.npy"))
+    files = _found(folder, "*.npy")
     total = needed + sum(size for _, size, _ in files)
+    for modified, _, path in _found(folder, ".*.new"):
+        if modified < time.time() - ABANDONED_AFTER:  # its writer was killed
+            path.unlink(missing_ok=True)
     for _, size, path in files:
         if total <= LIMIT:
             return
         path.unlink(missing_ok=True)
         total -= size
+
+
+def _found(folder: Path, pattern: str) -> list[tuple[float, int, Path]]:
+    """Time, size and path of what there is, the oldest first; another process may remove some meanwhile."""
+    found = []
+    for path in folder.glob(pattern):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            found.append((status.st_mtime, status.st_size, path))
+    return sorted(found)

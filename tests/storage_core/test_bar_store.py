@@ -1,6 +1,7 @@
 """Bars on disk: exact, ranged, merged, named when damaged, and never outside their folder."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -340,3 +341,14 @@ def test_bars_that_vanish_while_they_are_read_are_not_damaged(store: BarStore, m
     write_bars()
     with pytest.raises(NoBars):
         store.coverage("KRW-BTC", "1h")
+
+
+def test_what_a_killed_writer_left_goes_with_a_later_merge(store: BarStore) -> None:
+    store.merge("KRW-BTC", "1h", bars(10))
+    left, written_now = (store.root / f".KRW-BTC_1h.parquet.{name}" for name in ("killed", "another"))
+    for path in (left, written_now):
+        path.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    store.merge("KRW-BTC", "1h", bars(20))
+    assert not left.exists()
+    assert written_now.exists()

@@ -56,3 +56,15 @@ def test_nothing_half_written_stays(tmp_path):
     with pytest.raises(ValueError, match="could not convert"):
         kept(tmp_path, "abc", lambda: (times, {**found, "two": np.array(["x"] * 5)}))
     assert list((tmp_path / "cache" / "charts").iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_and_what_vanishes_disturbs_nobody(tmp_path):
+    folder = tmp_path / "cache" / "charts"
+    folder.mkdir(parents=True)
+    (folder / "gone.one.npy").symlink_to(folder / "nowhere")
+    for name in (".killed.new", ".written-now.new"):
+        (folder / name).write_bytes(b"half")
+    os.utime(folder / ".killed.new", (0, 0))
+    kept(tmp_path, "k0", lambda: columns(10))
+    kept(tmp_path, "k0", lambda: 1 / 0)
+    assert {path.name for path in folder.iterdir()} == {"gone.one.npy", ".written-now.new", "k0.one-two.npy"}
