@@ -349,6 +349,6 @@ def test_what_a_killed_writer_left_goes_with_a_later_merge(store: BarStore) -> N
     for path in (left, written_now):
         path.write_bytes(b"half")
     os.utime(left, (0, 0))
-    store.merge("KRW-BTC", "1h", bars(20))
+    store.merge("KRW-BTC", "1h", bars(10, first=10))
     assert not left.exists()
     assert written_now.exists()
