@@ -11,7 +11,7 @@ from flask_login import current_user
 LANGUAGES: Final = {"en": "English", "ko": "한국어"}
 CHOSEN: Final = "language"
 """The key of the session: what was chosen on a page that needs no account."""
-SWITCHES: Final = frozenset({"accounts.login", "accounts.setup", "accounts.welcome"})
+SWITCHES: Final = frozenset({"accounts.login", "accounts.setup", "accounts.welcome", "log_in_again.form"})
 API: Final = "/api/"
 PAGE_OF_THE_API: Final = "/api/docs"
 

@@ -114,6 +114,14 @@ def test_a_fragment_leaves_the_page_as_it_is(visitor, trader):
         assert "HX-Redirect" not in answer.headers
 
 
+def test_on_top_of_a_korean_page_it_speaks_korean(visitor, admin):
+    assert admin.get("/backtests").by_id("login-again").get("data-src") == "/login/again?lang=en"
+    page = visitor.get("/login/again?lang=ko", htmx=True)
+    assert "로그인" in page.text
+    answer = send(visitor, "/login/again", {**hidden(page), "name": "ada", "password": "wrong"})
+    assert "로그인" in read(answer, visitor.app).text
+
+
 def test_on_top_of_the_page(visitor, users):
     page = visitor.get("/login/again?name=tom", htmx=True)
     assert page.by_id("again-name").get("value") == "tom"
