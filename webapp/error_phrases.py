@@ -20,7 +20,7 @@ ERRORS: Final = (
     "%(name)s must be a bool array of %(n)s values, one a bar",
     "hold_bars must be a whole number of 1 or more, was %(was)s",
     # files of strategies
-    "not a Python file", "there is no function signals(bars, params)",
+    "not a Python file", "its file was changed while it was read", "there is no function signals(bars, params)",
     "PARAMS must be a list of ParamSpecs; see engine.params", "the entry point names %(kind)s, not a module",
     "the name must be lower-case letters, digits and _, starting with a letter",
     "a shipped strategy is called %(name)s; choose another name",
