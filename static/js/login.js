@@ -7,9 +7,15 @@
   let pressed = null; // what could not be done: the element, and the event that it asked for
   let repeated = null; // done once more after the log-in: a second refusal is told, not answered with another log-in
   let out = false;
+  let asking = false; // one click may be refused twice, as what it leaves is checked too: the form that is typed into stays
 
   const follows = (element) => element.matches("[hx-trigger*='every '], [hx-trigger^='load']");
-  const ask = () => htmx.ajax("GET", dialog.dataset.src, { target: "#again-form", swap: "outerHTML", values: { name: dialog.dataset.name } });
+  const ask = () => {
+    if (asking) return;
+    asking = true;
+    const done = () => (asking = false);
+    htmx.ajax("GET", dialog.dataset.src, { target: "#again-form", swap: "outerHTML", values: { name: dialog.dataset.name } }).then(done, done);
+  };
 
   // What goes on by itself covers nothing up: a line at the bottom says it, and offers the log-in.
   const tell = () => {
@@ -35,13 +41,13 @@
       repeated = null;
       return;
     }
-    pressed = { elt, cause: requestConfig.triggeringEvent };
-    ask();
+    if (pressed?.cause?.type !== "submit") pressed = { elt, cause: requestConfig.triggeringEvent };
+    if (!dialog.open) ask();
   });
   document.addEventListener("htmx:afterRequest", ({ detail: { requestConfig, successful } }) => {
     if (!successful) return;
     if (repeated === requestConfig.elt) repeated = null;
-    if (out && !requestConfig.path.startsWith(dialog.dataset.src)) ask(); // another tab has logged in: its token is needed
+    if (out && !requestConfig.path.startsWith(dialog.dataset.src.split("?")[0])) ask(); // another tab has logged in: its token is needed
   });
 
   document.addEventListener("htmx:afterSettle", () => {
