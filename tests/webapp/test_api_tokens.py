@@ -116,7 +116,8 @@ def test_a_token_opens_no_page(app, engine, token):
     headers = {"Authorization": f"Bearer {token}"}
     for address in ("/", "/backtests", "/account", "/api/docs"):
         assert app.test_client().get(address, headers=headers).status_code in (303, 404), address
-    assert app.test_client().post("/logout", headers=headers).status_code == 400
+    sent = app.test_client().post("/logout", headers=headers)
+    assert (sent.status_code, sent.headers["Location"].partition("?")[0]) == (303, "/login")
 
 
 def test_only_a_digest_is_stored_and_the_last_use_is_noted(app, engine, token):
