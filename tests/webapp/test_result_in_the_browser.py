@@ -64,7 +64,7 @@ def test_a_trade_is_one_click_away_in_the_chart(page: Page, several):
     for key in ("ArrowLeft", "ArrowRight", "+", "-"):
         page.keyboard.press(key)
     with page.expect_download() as picture:
-        page.get_by_role("button", name="Save as a picture (PNG)").click()
+        page.get_by_role("button", name="Save as a PNG picture").click()
     assert picture.value.suggested_filename.endswith("KRW-ETH-1h.png")
     assert picture.value.path().read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     assert page.evaluate("window.stayed")
