@@ -76,10 +76,12 @@ def count_up_to(
     session: Session, limit: int = 1000, *, owner_id: int | None = None, filters: Filters | None = None
 ) -> int:
     """How many backtests pass `filters`, counted no further than `limit` + 1 (which stands for "more than")."""
+    filters, dialect = _seen(filters, owner_id), session.get_bind().dialect.name
     counted = 0
-    for part in _seen(filters, owner_id).parts(session.get_bind().dialect.name):
-        some = select(Backtest.task_id).where(*part).limit(limit + 1 - counted).subquery()
-        counted += session.scalar(select(func.count()).select_from(some)) or 0
+    for part in filters.parts(dialect):
+        for half in filters.halves(part, dialect):
+            some = select(Backtest.task_id).where(*half).limit(limit + 1 - counted).subquery()
+            counted += session.scalar(select(func.count()).select_from(some)) or 0
     return counted
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from storage_core import backtest_walk
 from storage_core.backtest_filters import Filters
-from storage_core.backtest_list import SORTS
+from storage_core.backtest_list import SORTS, count_up_to
 from storage_core.db import make_engine, session_scope
 from storage_core.migrate import upgrade
 from storage_core.models import User
@@ -122,6 +122,8 @@ def test_both_ways_find_the_same_rows_in_the_same_order(
     engine, rows = unlike
     expected = {row["task_id"] for row in rows if passes(row, FILTERS[name])}
     assert expected
+    with session_scope(engine) as session:
+        assert count_up_to(session, filters=FILTERS[name]) == len(expected)
     for sort in ORDERS:
         whole = list(chain(*pages(engine, size=200, filters=FILTERS[name], sort=sort)))
         assert set(whole) == expected, sort
