@@ -12,6 +12,7 @@ from storage_core import (
     alerts,
     backtest_bulk,
     backtest_keeping,
+    chosen,
     presets,
     reconcile,
     result_folders,
@@ -84,10 +85,17 @@ def test_a_result_that_another_repair_was_faster_with_is_no_failure(
     engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch, dry_run: bool
 ) -> None:
     task_id = saved(engine, settings)
-    old, wanted = row(engine, task_id), in_mode(settings, "json-only")
-    repair(engine, wanted, remove_other=True)
-    result_folders.to_trash(settings.results_dir, settings.results_dir / str(old.parquet_path))
-    monkeypatch.setattr("storage_core.chosen.walk", lambda engine, choice: iter([old]))
+    old, wanted, walk = row(engine, task_id), in_mode(settings, "json-only"), chosen.walk
+
+    def overtaken(engine: Engine, choice: chosen.Choice) -> Iterator[Backtest]:
+        rows = list(walk(engine, choice))
+        with monkeypatch.context() as other:
+            other.setattr(chosen, "walk", walk)
+            repair(engine, wanted, remove_other=True)
+        result_folders.to_trash(settings.results_dir, settings.results_dir / str(old.parquet_path))
+        yield from rows
+
+    monkeypatch.setattr(chosen, "walk", overtaken)
     report = repair(engine, wanted, remove_other=True, dry_run=dry_run)
     assert (report.checked, report.repaired, report.failed) == (1, {}, {})
 
