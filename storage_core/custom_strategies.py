@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from storage_core.db import insert_into, utc_now
+from storage_core.db import insert_into, take_turns, utc_now
 from storage_core.models import CustomStrategy
 
 _FACTS = ("label", "help", "params", "source", "sha256", "error")
@@ -17,15 +17,14 @@ _FACTS = ("label", "help", "params", "source", "sha256", "error")
 def publish(session: Session, strategies: Sequence[CustomStrategy]) -> None:
     """Make `strategies` the whole list. Does not commit.
 
-    Workers that publish at once go through the names in one order, so that none waits for another in a circle.
+    Workers that publish at once take turns, or the list would hold what each of them saw.
     """
+    take_turns(session, "custom strategies")
+    session.execute(delete(CustomStrategy).where(CustomStrategy.name.not_in([one.name for one in strategies])))
     known = {strategy.name: facts(strategy) for strategy in listed(session)}
-    wanted = {strategy.name: strategy for strategy in strategies}
-    for name in sorted({*known, *wanted}):
-        if name not in wanted:
-            session.execute(delete(CustomStrategy).where(CustomStrategy.name == name))
-        elif known.get(name) != facts(wanted[name]):
-            _write(session, wanted[name])
+    for strategy in strategies:
+        if known.get(strategy.name) != facts(strategy):
+            _write(session, strategy)
 
 
 def listed(session: Session) -> list[CustomStrategy]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, Uuid, create_engine
+from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, Uuid, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Session, registry, sessionmaker
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -146,6 +146,14 @@ def begin_to_write(session: Session) -> None:
     connection = session.connection()
     if connection.dialect.name == "sqlite" and not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def take_turns(session: Session, what: str) -> None:
+    """Before rows are read that decide which rows to write: nobody else is at `what` until this transaction ends."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"), {"what": f"coin-hts {what}"})
+    else:
+        begin_to_write(session)
 
 
 def insert_into(session: Session, model: type[Base]) -> Any:

@@ -1,5 +1,7 @@
 """People's own strategies: loaded by workers, listed for the web, broken ones reported."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from engine.params import ParamSpec
@@ -202,18 +204,40 @@ def test_a_result_names_the_code_that_it_was_computed_with(runtime, folder, monk
     assert stored.metadata_["code"]["strategy"] == before
 
 
-def test_workers_that_publish_at_once_neither_break_nor_wait_in_a_circle(runtime, folder):
-    """One has seen the folder before an edit, the other after it."""
+@pytest.fixture
+def two_views(folder):
+    """Rows of two workers: one has seen the folder before an edit, the other after it."""
     (folder / "broken.py").write_text("nonsense(")
-    later = [one.row for one in find(folder)]
+    before = [one.row for one in find(folder)]
     (folder / "broken.py").unlink()
     (folder / "another.py").write_text(GOOD)
-    earlier = [one.row for one in find(folder)]
+    return before, [one.row for one in find(folder)]
 
-    def publish(rows):
+
+def publish(runtime, rows):
+    with session_scope(runtime.engine) as session:
+        listed.publish(session, [row() for row in rows])
+
+
+def test_workers_that_publish_at_once_take_turns(runtime, two_views):
+    """What is in the list afterwards is what the last of them saw, and nothing that the other saw."""
+    before, after = two_views
+    with ThreadPoolExecutor(1) as pool:
+        with session_scope(runtime.engine) as session:
+            listed.publish(session, [row() for row in before])
+            second = pool.submit(publish, runtime, after)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.3)
+        second.result()
+    assert set(names(runtime)) == {"rising", "another"}
+
+
+def test_workers_that_publish_at_once_neither_break_nor_wait_in_a_circle(runtime, two_views):
+    before, after = two_views
+
+    def again(rows):
         for _ in range(10):
-            with session_scope(runtime.engine) as session:
-                listed.publish(session, [row() for row in rows])
+            publish(runtime, rows)
 
-    together(lambda: publish(later), lambda: publish(earlier), lambda: publish(later))
+    together(lambda: again(before), lambda: again(after), lambda: again(before))
     assert set(names(runtime)) in ({"rising", "broken"}, {"rising", "another"})
