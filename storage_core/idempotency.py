@@ -53,12 +53,12 @@ def claim(session: Session, owner_id: int, key: str, fingerprint: str, *, now: d
         "locked_until": now + LOCKED_FOR,
         "expires_at": now + KEPT_FOR,
     }
-    inserted = session.execute(
-        insert_into(session, IdempotencyKey).values(**values).on_conflict_do_nothing().returning(IdempotencyKey.key)
-    ).one_or_none()
-    if inserted is not None:
-        return Ticket(owner_id, key, task_id, mine=True)
-    row = session.execute(select(IdempotencyKey).where(*_is(owner_id, key)).with_for_update()).scalar_one()
+    first = insert_into(session, IdempotencyKey).values(**values).on_conflict_do_nothing()
+    row = None
+    while row is None:  # whoever was first may free the key between the two looks
+        if session.execute(first.returning(IdempotencyKey.key)).one_or_none() is not None:
+            return Ticket(owner_id, key, task_id, mine=True)
+        row = session.scalars(select(IdempotencyKey).where(*_is(owner_id, key)).with_for_update()).one_or_none()
     if row.fingerprint != fingerprint:
         return Ticket(owner_id, key, row.task_id, matches=False)
     return Ticket(owner_id, key, row.task_id, mine=_taken_over(session, row, now), answer=row.answer)

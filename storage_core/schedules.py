@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from storage_core.db import utc_now
+from storage_core.db import begin_to_write, utc_now
 from storage_core.errors import StorageError
 from storage_core.models import INTERVALS, Backtest, Schedule
 from storage_core.names import checked_name
@@ -61,7 +61,7 @@ def create(
         raise ScheduleError("every", repr(every[:20]), " or ".join(INTERVALS))
     if window_days is not None and not 1 <= window_days <= LONGEST_WINDOW:
         raise ScheduleError("window_days", str(window_days), f"1 to {LONGEST_WINDOW}, or nothing")
-    if session.scalar(select(func.count()).where(Schedule.owner_id == owner_id)) == MOST:
+    if (session.scalar(select(func.count()).where(Schedule.owner_id == owner_id)) or 0) >= MOST:
         raise ScheduleError("schedules", f"your {MOST + 1}th", f"{MOST} at most; delete one first")
     now = now or utc_now()
     schedule = Schedule(
@@ -92,6 +92,15 @@ def get(session: Session, schedule_id: int, *, owner_id: int | None) -> Schedule
     return schedule
 
 
+def hold(session: Session, schedule_id: int) -> Schedule:
+    """The schedule, which nobody changes or removes before this transaction ends; raises ScheduleNotFound."""
+    begin_to_write(session)
+    schedule = session.get(Schedule, schedule_id, populate_existing=True, with_for_update=True)
+    if schedule is None:
+        raise ScheduleNotFound(schedule_id)
+    return schedule
+
+
 def set_active(session: Session, schedule: Schedule, active: bool, *, now: datetime | None = None) -> None:
     """Let it rest, or go on at the next hour of its own; what it missed in between is not made up for.
 
@@ -108,10 +117,13 @@ def set_active(session: Session, schedule: Schedule, active: bool, *, now: datet
 
 
 def delete(session: Session, schedule: Schedule) -> None:
-    """Remove it; its backtests stay, each on its own (SQLite may give the number to a later schedule)."""
-    session.execute(update(Backtest).where(Backtest.schedule_id == schedule.id).values(schedule_id=None))
+    """Remove it; its backtests stay, each on its own (SQLite may give the number to a later schedule).
+
+    The schedule goes first: who holds it (`hold`) may be about to submit one more.
+    """
     session.delete(schedule)
     session.flush()
+    session.execute(update(Backtest).where(Backtest.schedule_id == schedule.id).values(schedule_id=None))
 
 
 def due(session: Session, *, now: datetime | None = None) -> Sequence[Schedule]:

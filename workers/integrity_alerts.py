@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from storage_core import alerts, verify
 from storage_core.alerts import Problem
-from storage_core.db import session_scope, utc_now
+from storage_core.db import insert_into, session_scope, utc_now
 from storage_core.models import Backtest, Job
 from storage_core.reconcile import Report
 from storage_core.result_root import result_root
@@ -33,10 +33,11 @@ def note_round(engine: Engine, settings: Settings, report: Report, *, began: dat
         "damaged": len(report.damaged),
     }
     times = {"created_at": began, "started_at": began, "finished_at": utc_now()}
-    row = Job(job_id=LAST_ROUND, kind=RECONCILE, outcome=outcome, status="completed", progress=1.0, **times)
+    facts = {"kind": RECONCILE, "outcome": outcome, "status": "completed", "progress": 1.0, **times}
     with session_scope(engine) as session:
         alerts.settle(session, KIND, few, prefix=FILES, still=found.keys())
-        session.merge(row)
+        row = insert_into(session, Job).values(job_id=LAST_ROUND, **facts)
+        session.execute(row.on_conflict_do_update(index_elements=["job_id"], set_=facts))
 
 
 def alert_changed(engine: Engine, settings: Settings, report: verify.Report) -> None:

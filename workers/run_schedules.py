@@ -56,7 +56,7 @@ def run_schedule(context: JobContext) -> dict[str, Any]:
     coverage = bar_store_for(context.settings).inventory()
     with session_scope(context.engine) as session:
         try:
-            schedule = schedules.get(session, int(context.args["schedule_id"]), owner_id=None)
+            schedule = schedules.hold(session, int(context.args["schedule_id"]))
         except ScheduleNotFound:
             return {"why_not": "the schedule was deleted in the meantime"}
         if (known := session.get(Backtest, context.job_id)) is not None:

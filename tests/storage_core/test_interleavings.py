@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,7 +13,9 @@ from storage_core import (
     alerts,
     backtest_bulk,
     backtest_keeping,
+    backtests,
     chosen,
+    idempotency,
     presets,
     reconcile,
     result_folders,
@@ -26,7 +29,7 @@ from storage_core.db import session_scope, utc_now
 from storage_core.models import Backtest, Preset, SavedView
 from storage_core.repair import repair
 from storage_core.settings import Settings
-from tests.storage_core.at_once import together
+from tests.storage_core.at_once import just_after, together
 from tests.storage_core.examples import kinds, many_queued, row, same_bits, spec
 from tests.storage_core.sound import saved, sound_tables
 
@@ -233,3 +236,45 @@ def test_two_clocks_that_find_the_same_in_another_order_do_not_wait_in_a_circle(
     together(lambda: settle(keys), lambda: settle(keys[::-1]), lambda: settle(keys[::2]))
     with session_scope(engine) as session:
         assert {alert.key for alert in alerts.open_alerts(session)} >= set(keys[::2])
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_repeated_request_whose_first_was_just_refused_takes_its_place(engine: Engine) -> None:
+    """The key was there when it was inserted, and is gone when it is read. On SQLite nobody comes in between."""
+    with session_scope(engine) as session:
+        owner = create_user(session, name="kim").id
+    with session_scope(engine) as session:
+        first = idempotency.claim(session, owner, "key", "fingerprint")
+
+    def refuse() -> None:
+        with session_scope(engine) as session:
+            idempotency.forget(session, first)
+
+    with session_scope(engine) as session, just_after(engine, "INSERT INTO idempotency_keys", refuse) as inserted:
+        second = idempotency.claim(session, owner, "key", "fingerprint")
+    assert inserted
+    assert (second.mine, second.task_id == first.task_id) == (True, False)
+
+
+def test_no_backtest_carries_the_number_of_a_schedule_that_was_deleted_while_it_was_submitted(engine: Engine) -> None:
+    """On SQLite a later schedule gets the number, and would show a result that is not its own."""
+    with session_scope(engine) as session:
+        owner = create_user(session, name="kim").id
+        daily = schedules.create(session, owner_id=owner, name="daily", spec={**spec(), "timezone": "UTC"}, every="day")
+
+    def delete() -> None:
+        with session_scope(engine) as session:
+            schedules.delete(session, schedules.get(session, daily.id, owner_id=owner))
+
+    with ThreadPoolExecutor(1) as pool:
+        with session_scope(engine) as session:
+            held = schedules.hold(session, daily.id)
+            deleted = pool.submit(delete)
+            with pytest.raises(TimeoutError):
+                deleted.result(timeout=0.3)
+            made = backtests.create(session, spec=spec(), owner_id=owner, source="schedule")
+            made.schedule_id = held.id
+        deleted.result()
+    assert row(engine, made.task_id).schedule_id is None
+    with session_scope(engine) as session, pytest.raises(schedules.ScheduleNotFound):
+        schedules.hold(session, daily.id)

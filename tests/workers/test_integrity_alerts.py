@@ -7,13 +7,15 @@ import pytest
 from storage_core import alerts
 from storage_core.backtest_keeping import delete
 from storage_core.chosen import Choice
-from storage_core.db import session_scope
+from storage_core.db import session_scope, utc_now
 from storage_core.models import Job
+from storage_core.reconcile import Report
 from storage_core.verify import verify
+from tests.storage_core.at_once import together
 from tests.storage_core.examples import row
 from tests.storage_core.sound import saved
 from workers.housekeeping import tidy
-from workers.integrity_alerts import LAST_ROUND, alert_changed
+from workers.integrity_alerts import LAST_ROUND, alert_changed, note_round
 
 
 def open_alerts(engine):
@@ -41,6 +43,12 @@ def test_a_file_that_is_gone_and_comes_back(engine, settings):
     assert open_alerts(engine) == []
     assert last_round(engine).outcome["damaged"] == 0
     assert last_round(engine).finished_at > first.finished_at
+
+
+def test_two_machines_that_end_their_first_round_at_once_note_one(engine, settings):
+    began = utc_now()
+    together(*[lambda: note_round(engine, settings, Report(), began=began)] * 4)
+    assert last_round(engine).started_at == began
 
 
 @pytest.fixture
