@@ -21,6 +21,7 @@ from storage_core.backtest_list import NEWEST, SORTS
 from storage_core.models import STATUSES
 from storage_core.models.backtest import METRIC_COLUMNS, SOURCES
 from webapp.columns import COLUMNS, DEFAULT_COLUMNS
+from webapp.numbers import grouped, number_of, short_form
 from webapp.ranges import instants
 
 PAGE_SIZES: Final = (25, 50, 100)
@@ -37,7 +38,6 @@ SINGLE: Final = (
 FILTERS: Final = (*NAMED, *SINGLE, *BOUNDS)
 _SPLIT: Final = ("symbol", "tag")
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{1,15}-[A-Z0-9]{1,15}")
-_NUMBER: Final = re.compile(r"[-+]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,2})?")
 
 Fields = Mapping[str, tuple[str, ...]]
 _T = TypeVar("_T")
@@ -84,6 +84,10 @@ class Asked:
         """The part of the query string that chooses columns; empty for the usual ones."""
         return "" if self.columns == DEFAULT_COLUMNS else urlencode([("column", name) for name in self.columns])
 
+    def respelt(self, args: MultiDict[str, str]) -> bool:
+        """Whether the address that was read says something in another way: fields left empty, numbers in groups."""
+        return "" in args.values() or any(args.getlist(name) != list(self.fields.get(name, ())) for name in BOUNDS)
+
     def here(self) -> str:
         """The query string of this very page."""
         return self.query(after=None if self.before else self.after, before=self.before)
@@ -96,7 +100,7 @@ def read(args: MultiDict[str, str], viewer: Viewer) -> Asked:
     filters = _filters(reader, viewer)
     sort = _first(fields, "sort") or NEWEST
     if sort not in SORTS:
-        errors["sort"] = _was(sort, ", ".join(SORTS))
+        errors["sort"] = _no_order(sort)
         sort = NEWEST
     size = _first(fields, "size")
     wanted = tuple(name for name in COLUMNS if name in fields.get("column", ()))
@@ -119,6 +123,8 @@ def _cleaned(args: MultiDict[str, str]) -> dict[str, tuple[str, ...]]:
         given: Iterable[str] = args.getlist(name)
         if name in _SPLIT:
             given = [part for text in given for part in text.split(",")]
+        elif name in BOUNDS:
+            given = [short_form(text) for text in given]
         kept = ["".join(filter(str.isprintable, text)).strip() for text in given]
         if name == "symbol":
             kept = [text.upper() for text in kept]
@@ -133,6 +139,15 @@ def _first(fields: Fields, name: str) -> str:
 
 def _was(was: str, allowed: str) -> str:
     return _("Was %(was)s; allowed: %(allowed)s.", was=was[:60], allowed=allowed)
+
+
+def _no_order(sort: str) -> str:
+    if sort.removeprefix("-") == "params":
+        return _("Params have no order, as every strategy has its own. Sort by a metric.")
+    columns = ", ".join(name for name in SORTS if not name.startswith("-"))
+    return _(
+        "Was %(was)s; allowed: %(columns)s; each with a minus sign for the reverse.", was=sort[:60], columns=columns
+    )
 
 
 class _Reader:
@@ -186,9 +201,10 @@ class _Reader:
 
 
 def _parsed_number(text: str) -> float:
-    if not _NUMBER.fullmatch(text):
+    number = number_of(text)
+    if number is None:
         raise ValueError(text)
-    return float(text)
+    return float(number)
 
 
 def _filters(reader: _Reader, viewer: Viewer) -> Filters:
@@ -237,7 +253,9 @@ def _metrics(reader: _Reader) -> dict[str, Range]:
     for name in METRIC_COLUMNS:
         low, high = reader.number(f"{name}_min"), reader.number(f"{name}_max")
         if low is not None and high is not None and low > high:
-            reader.errors[f"{name}_max"] = _("Is below the lowest, %(low)s.", low=reader.fields[f"{name}_min"][0])
+            reader.errors[f"{name}_max"] = _(
+                "Is below the lowest, %(low)s.", low=grouped(reader.fields[f"{name}_min"][0])
+            )
         elif low is not None or high is not None:
             found[name] = (low, high)
     return found

@@ -12,7 +12,7 @@ GROUPED: Final = re.compile(r"[+-]?[1-9]\d{0,2}([ ,'’_])(?:\d{2,3}\1)*\d{3}(?:
 
 def number_of(text: str) -> Decimal | None:
     """The number that a field says, or None: with thousands apart, a percent sign, or the wide digits of an IME."""
-    plain = unicodedata.normalize("NFKC", text).strip().removesuffix("%").strip()
+    plain = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-").strip().removesuffix("%").strip()
     if mark := GROUPED.fullmatch(plain):
         plain = plain.replace(mark[1], "")
     try:
@@ -20,3 +20,16 @@ def number_of(text: str) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() and abs(number.adjusted()) <= 300 else None
+
+
+def short_form(text: str) -> str:
+    """One spelling for every way to write a number, as it stands in an address: 1,000.50 -> 1000.5; else the text."""
+    if (number := number_of(text)) is None:
+        return unicodedata.normalize("NFKC", text)
+    return repr(float(number) + 0.0).removesuffix(".0")  # + 0.0: no negative zero
+
+
+def grouped(text: str) -> str:
+    """A number with thousands apart, as people read it: 1000000 -> 1,000,000; else the text."""
+    number = number_of(text)
+    return text if number is None or "e" in text.lower() else f"{number:,f}"

@@ -5,7 +5,7 @@ import io
 import re
 import uuid
 from datetime import UTC, date, datetime, timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from werkzeug.datastructures import MultiDict
@@ -137,8 +137,38 @@ def test_a_wrong_filter_is_said_beside_its_field(admin, listed, query, field, al
     assert admin.get(f"/backtests?{query}", status=422, htmx=True).error_of(f"filter-{field}")
 
 
-def test_a_sort_that_is_none_is_said_to_be(admin, listed):
-    assert "Nothing was looked up" in admin.get("/backtests?sort=params", status=422).text
+@pytest.mark.parametrize("typed", ["-1,0", "1 0", "1,00", "0x10"])
+def test_what_may_mean_another_number_is_refused_as_it_was_typed(admin, listed, typed):
+    page = admin.get(f"/backtests?sharpe_min={quote(typed)}", status=422)
+    assert f"Was {typed}; allowed: a number" in page.error_of("filter-sharpe_min")
+    assert page.by_id("filter-sharpe_min").get("value") == typed
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_numbers_in_groups_are_read_and_leave_the_address(admin, listed, language):
+    typed = "/backtests?final_equity_min=1%2C000%2C000&total_return_pct_max=%EF%BC%91%EF%BC%92.50%25&sort=-sharpe"
+    short = "/backtests?total_return_pct_max=12.5&final_equity_min=1000000&sort=-sharpe"
+    spoken = {"Accept-Language": language}
+    answer = admin.client.get(typed, headers=spoken)
+    assert (answer.status_code, answer.headers["Location"]) == (303, short)
+    assert admin.client.get(typed, headers={**spoken, "HX-Request": "true"}).headers["HX-Push-Url"] == short
+    page = admin.get(short, headers=spoken)
+    assert page.by_id("filter-final_equity_min").get("value") == "1,000,000"
+    assert "≥ 1,000,000" in page.text
+
+
+def test_an_order_that_there_is_not_is_said_to_be(admin, listed):
+    page = admin.get("/backtests?sort=speed", status=422)
+    assert "Nothing was looked up" in page.text
+    assert "Was speed; allowed: created_at," in "".join(page.by_id("sort-error").itertext())
+    assert "filter" not in page.text.partition("Nothing was looked up")[2].partition("Clear all")[0]
+
+
+def test_params_say_where_they_are_expected_to_sort_that_they_have_no_order(admin, listed):
+    why = "Params have no order, as every strategy has its own. Sort by a metric."
+    assert why in admin.get("/backtests?sort=-params", status=422).text
+    (head,) = [one for one in admin.get("/backtests").find("th") if one.text == "Params"]
+    assert head.get("title") == why
 
 
 def test_empty_fields_of_a_plain_form_leave_the_address(admin, listed):

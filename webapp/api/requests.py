@@ -74,6 +74,9 @@ def _named(kind: Any, what: str) -> Any:
     return Annotated[list[kind], Field(max_length=MOST_NAMED, description=what)]
 
 
+ORDER: Final = "A column, with a minus sign for the largest first. Params have no order: every strategy has its own."
+
+
 class _Filters(Strict):
     """Which backtests are listed."""
 
@@ -130,7 +133,7 @@ class ListQuery(
 ):
     """Which backtests, in which order, and which page of them; `after` and `before` are cursors of an answer."""
 
-    sort: Literal[SORTS] = Field(NEWEST, description="A column, with a minus sign for the largest first.")  # type: ignore[valid-type]
+    sort: Literal[SORTS] = Field(NEWEST, description=ORDER)  # type: ignore[valid-type]
     after: str = Field(UNSET, max_length=LONGEST_CURSOR, description="`older` of an earlier page.")
     before: str = Field(UNSET, max_length=LONGEST_CURSOR, description="`newer` of an earlier page.")
     size: Whole = Field(25, ge=1, le=LARGEST_PAGE)

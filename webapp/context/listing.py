@@ -15,6 +15,7 @@ from storage_core.models import STATUSES
 from storage_core.models.backtest import METRIC_COLUMNS, SOURCES
 from webapp.columns import COLUMNS, SHORT, SOURCE_WORDS, STATE, STRATEGY, Column, chosen
 from webapp.list_query import RECENT, Asked
+from webapp.numbers import grouped
 from webapp.phrases import said, strategy_name
 
 SHOWN: Final = 2
@@ -190,7 +191,7 @@ def _to(last: str) -> str:
 def _bound_words(fields: Mapping[str, tuple[str, ...]]) -> list[str]:
     words = []
     for name in METRIC_COLUMNS:
-        low, high = (fields.get(f"{name}_{end}", ("",))[0] for end in ("min", "max"))
+        low, high = (grouped(fields.get(f"{name}_{end}", ("",))[0]) for end in ("min", "max"))
         if low and high:
             words.append(f"{SHORT[name]} {low} … {high}")
         elif low or high:
@@ -224,8 +225,8 @@ def _bound(name: str, asked: Asked) -> Bound:
         "name": name,
         "label": str(SHORT[name]),
         "unit": "%" if name.endswith("_pct") else "",
-        "low": asked.fields.get(low, ("",))[0],
-        "high": asked.fields.get(high, ("",))[0],
+        "low": grouped(asked.fields.get(low, ("",))[0]),
+        "high": grouped(asked.fields.get(high, ("",))[0]),
         "low_error": asked.errors.get(low, ""),
         "high_error": asked.errors.get(high, ""),
     }

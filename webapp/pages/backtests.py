@@ -35,8 +35,8 @@ def page() -> AnyResponse:
     """The list that the address asks for; only its content for htmx."""
     asked = asked_for(request.args)
     address = address_of(asked.here())
-    if not is_htmx() and not asked.errors and "" in request.args.values():
-        return redirect(address, 303)  # a form without JavaScript sends its empty fields too
+    if not is_htmx() and not asked.errors and asked.respelt(request.args):
+        return redirect(address, 303)  # a form without JavaScript sends its empty fields too, and numbers as typed
     response = show(asked)
     if is_htmx():
         response.headers["HX-Push-Url"] = address
