@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, String, Table, func, select
+from sqlalchemy import Connection, CursorResult, Engine, String, Table, func, select
 from sqlalchemy.exc import DBAPIError
 
 from storage_core import migrate
@@ -33,8 +33,8 @@ def copy_database(source_url: str, target_url: str, on_table: OnTable | None = N
     """Copy all rows of `source_url` into `target_url`; how many each table had.
 
     The target gets the newest schema first. `on_table(name, tables done, tables)` hears of each table. Raises
-    CopyRefused: the source has an old schema or a process that works with it, the target holds rows, or does not take
-    one.
+    CopyRefused: the source has an old schema or a process that works with it (also one that began meanwhile), the
+    target holds rows, or does not take one.
     """
     source, target = make_engine(source_url), make_engine(target_url)
     try:
@@ -46,8 +46,11 @@ def copy_database(source_url: str, target_url: str, on_table: OnTable | None = N
         with source.connect() as reading, target.begin() as writing:
             _freeze(reading)
             _check_that_nothing_runs(reading)
+            _keep_others_out(writing)
             _check_that_nothing_is_there(writing)
-            return _copy_tables(reading, writing, on_table or (lambda name, done, of: None))
+            counts = _copy_tables(reading, writing, on_table or (lambda name, done, of: None))
+            _check_that_nothing_began(source)
+            return counts
     finally:
         source.dispose()
         target.dispose()
@@ -65,6 +68,21 @@ def _check_that_nothing_runs(reading: Connection) -> None:
     alive = select(Process.name).where(Process.seen_at > utc_now() - ALIVE_FOR).order_by(Process.name)
     if name := reading.scalar(alive):
         raise CopyRefused(f"{name} works with the source; stop the product, and wait {ALIVE_FOR.seconds} s if it died")
+
+
+def _check_that_nothing_began(source: Engine) -> None:
+    """What a process has written since the source was frozen is not in the target."""
+    with source.connect() as now:
+        _check_that_nothing_runs(now)
+
+
+def _keep_others_out(writing: Connection) -> None:
+    """Whoever wants to write into the target waits; another copy then finds rows."""
+    if writing.dialect.name == "sqlite":
+        writing.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        names = ", ".join(table.name for table in Base.metadata.sorted_tables)
+        writing.exec_driver_sql(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
 
 
 def _check_that_nothing_is_there(writing: Connection) -> None:
@@ -103,8 +121,27 @@ def _copy(reading: Connection, writing: Connection, table: Table) -> int:
 def _compare(reading: Connection, writing: Connection, table: Table) -> None:
     with _rows(reading, table) as before, _rows(writing, table) as after:
         for was, now in zip_longest(before, after):
-            if was is None or now is None or tuple(was) != tuple(now):
-                raise CopyRefused(f"a row of {table.name} came out unlike it was")
+            if was is None or now is None:
+                raise CopyRefused(f"{table.name} has one row more or less than it had: {_key(table, was or now)}")
+            if tuple(was) != tuple(now) and not _alike(list(was), list(now)):
+                columns = zip(table.columns, was, now, strict=True)
+                unlike = next(column.name for column, one, other in columns if not _alike(one, other))
+                raise CopyRefused(f"the row {_key(table, was)} of {table.name} came out unlike it was: {unlike}")
+
+
+def _alike(was: Any, now: Any) -> bool:
+    """Equal, as a JSON document is that PostgreSQL has kept: there 1e23 is a whole number, with all its digits."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        return was.keys() == now.keys() and all(_alike(was[name], now[name]) for name in was)
+    if isinstance(was, list) and isinstance(now, list):
+        return len(was) == len(now) and all(map(_alike, was, now))
+    if {type(was), type(now)} == {int, float}:
+        return float(was) == float(now)
+    return bool(was == now)
+
+
+def _key(table: Table, row: Any) -> str:
+    return " ".join(str(row._mapping[column.name]) for column in table.primary_key)
 
 
 def _rows(connection: Connection, table: Table) -> CursorResult[Any]:

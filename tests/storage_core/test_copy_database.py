@@ -1,12 +1,13 @@
 """Every row from SQLite to PostgreSQL and back again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, select, text
+from sqlalchemy.exc import OperationalError
 
 from storage_core import copy_database as module
 from storage_core.copy_database import CopyRefused, copy_database
@@ -112,6 +113,65 @@ def test_a_product_that_runs_is_not_copied(everything: str, elsewhere: str, engi
     assert "works with the source; stop the product, and wait 30 s" in refusal(everything, elsewhere)
 
 
+def beginning(engine: Engine) -> Callable[[str, int, int], None]:
+    """A product that starts while the last table is copied."""
+
+    def begins(name: str, done: int, of: int) -> None:
+        if done == of - 1:
+            with session_scope(engine) as session:
+                session.execute(Process.__table__.update().values(seen_at=utc_now()))
+
+    return begins
+
+
+def test_a_product_that_starts_meanwhile_is_noticed(everything: str, elsewhere: str, engine: Engine) -> None:
+    """What it writes would be missing in the target."""
+    with pytest.raises(CopyRefused, match="works with the source"):
+        copy_database(everything, elsewhere, beginning(engine))
+    assert not any(all_rows(elsewhere).values())
+
+
+def test_a_product_that_starts_meanwhile_is_noticed_on_the_way_back(
+    everything: str, elsewhere: str, tmp_path: Path
+) -> None:
+    copy_database(everything, elsewhere)
+    engine, back = make_engine(elsewhere), f"sqlite:///{tmp_path}/back.sqlite3"
+    with pytest.raises(CopyRefused, match="works with the source"):
+        copy_database(elsewhere, back, beginning(engine))
+    assert not any(all_rows(back).values())
+    engine.dispose()
+
+
+def test_nobody_writes_into_the_target_meanwhile(everything: str, elsewhere: str) -> None:
+    """Neither another copy nor a product that already runs with the new address: it waits, and finds all rows."""
+    engine = make_engine(elsewhere)
+    waited: list[str] = []
+
+    def write(name: str, done: int, of: int) -> None:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '10ms'")
+            with pytest.raises(OperationalError, match="lock timeout"):
+                connection.execute(insert(User).values(name="early", role="viewer", password_hash="x"))
+        waited.append(name)
+
+    counts = copy_database(everything, elsewhere, write)
+    assert waited == list(counts)
+    assert all_rows(elsewhere) == all_rows(everything)
+    engine.dispose()
+
+
+def test_numbers_beyond_all_digits_go_over(everything: str, elsewhere: str, engine: Engine, tmp_path: Path) -> None:
+    """PostgreSQL keeps a number of a JSON document in decimal: 1e23 comes back as a whole number with all digits."""
+    far = {"n": [1e23, 1.7976931348623157e308, -1e300, 2**70, 5e-324, 1e22, 0.1 + 0.2]}
+    with session_scope(engine) as session:
+        session.execute(Job.__table__.update().values(outcome=far))
+    counts = copy_database(everything, elsewhere)
+    assert copy_database(elsewhere, f"sqlite:///{tmp_path}/back.sqlite3") == counts
+    for url in (elsewhere, f"sqlite:///{tmp_path}/back.sqlite3"):
+        outcome = all_rows(url)["jobs"][0]["outcome"]
+        assert [float(number) for number in outcome["n"]] == far["n"]
+
+
 def test_an_old_schema_is_named(everything: str, elsewhere: str) -> None:
     downgrade(everything, revision="0006")
     with pytest.raises(CopyRefused, match="flask db upgrade"):
@@ -140,7 +200,7 @@ def test_a_row_that_comes_out_unlike_it_was_is_found(
         return count
 
     monkeypatch.setattr(module, "_copy", wrong)
-    assert "a row of alerts came out unlike it was" in refusal(everything, elsewhere)
+    assert "the row 1 of alerts came out unlike it was: count" in refusal(everything, elsewhere)
     assert not any(all_rows(elsewhere).values())
 
 
@@ -155,7 +215,7 @@ def test_a_lost_row_is_found(everything: str, elsewhere: str, monkeypatch: pytes
         return count
 
     monkeypatch.setattr(module, "_copy", wrong)
-    assert "a row of backtest_events came out unlike it was" in refusal(everything, elsewhere)
+    assert "backtest_events has one row more or less than it had" in refusal(everything, elsewhere)
 
 
 def test_names_sort_alike_on_both_sides(everything: str, elsewhere: str, engine: Engine) -> None:
