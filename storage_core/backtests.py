@@ -42,6 +42,7 @@ MAX_ATTEMPTS = 3
 LONGEST_MESSAGE = 10_000
 _CANCEL_TRIES = 3
 _PLAIN = {"synchronize_session": False}  # rows are read afresh by `get`, never patched in memory
+_NOT_TO_STOP = Backtest.cancel_requested_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +223,11 @@ def release(
     for a backoff. `excused`: the attempt does not count against the most there may be.
     """
     now, reason = now or utc_now(), _clean(reason)
-    kind: Kind = "cancelled"
-    if not _changed(session, _held(claim) & Backtest.cancel_requested_at.is_not(None), _cancelled(now)):
-        _write(session, claim, {**_queued(now + delay), "excused": Backtest.excused + int(excused)})
-        kind = "released"
+    kind: Kind = "released"
+    again = {**_queued(now + delay), "excused": Backtest.excused + int(excused)}
+    if not _changed(session, _held(claim) & _NOT_TO_STOP, again):  # first, as the wish to stop may come at any moment
+        _write(session, claim, _cancelled(now))
+        kind = "cancelled"
     detail = {"reason": reason, "again_in_seconds": delay.total_seconds(), "counts": not excused}
     add_event(session, claim.task_id, kind, attempt=claim.attempt, actor=claim.worker, detail=detail, now=now)
 
@@ -269,11 +271,9 @@ def requeue_lost(
     now = now or utc_now()
     lost = and_(UNFINISHED, Backtest.status == "running", Backtest.heartbeat_at < now - silent_for)
     silence = {"silent_for_seconds": silent_for.total_seconds()}
-    cancelled = _change_all(session, lost & Backtest.cancel_requested_at.is_not(None), _cancelled(now))
-    add_events(session, cancelled, "cancelled", actor="clock", detail=silence, now=now)
     failed = _change_all(
         session,
-        lost & (Backtest.attempt - Backtest.excused >= max_attempts),
+        lost & _NOT_TO_STOP & (Backtest.attempt - Backtest.excused >= max_attempts),
         {
             "status": "failed",
             "finished_at": now,
@@ -285,8 +285,12 @@ def requeue_lost(
     add_events(session, failed, "failed", actor="clock", detail={"code": WORKER_LOST, **silence}, now=now)
     for task_id, attempt in failed:
         on_failed(task_id, attempt or 0)
-    queued = _change_all(session, lost, _queued(now))
+    queued = _change_all(session, lost & _NOT_TO_STOP, _queued(now))
     add_events(session, queued, "requeued", actor="clock", detail=silence, now=now)
+    cancelled = _change_all(
+        session, lost & Backtest.cancel_requested_at.is_not(None), _cancelled(now)
+    )  # even since then
+    add_events(session, cancelled, "cancelled", actor="clock", detail=silence, now=now)
     return [task_id for task_id, _ in queued]
 
 

@@ -37,6 +37,7 @@ WORKER_LOST = "worker_lost"
 LONGEST_MESSAGE, LONGEST_PHASE = 10_000, 200
 _CANCEL_TRIES = 3
 _PLAIN = {"synchronize_session": False}  # rows are read afresh by `get`, never patched in memory
+_NOT_TO_STOP = Job.cancel_requested_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +190,10 @@ def release(
     there may be (a graceful stop). `code` and `message` say why, until an attempt completes.
     """
     now = now or utc_now()
-    if _changed(session, _held(claim) & Job.cancel_requested_at.is_not(None), _cancelled(now)):
-        return
     why = {"error_code": code[:60], "error_message": _clean(message)}
-    _write(session, claim, {**_queued(now + delay), **why, "excused": Job.excused + int(excused)})
+    again = {**_queued(now + delay), **why, "excused": Job.excused + int(excused)}
+    if not _changed(session, _held(claim) & _NOT_TO_STOP, again):  # first, as the wish to stop may come at any moment
+        _write(session, claim, _cancelled(now))
 
 
 def mark_cancelled(session: Session, claim: JobClaim, *, now: datetime | None = None) -> None:
@@ -229,11 +230,12 @@ def requeue_lost(
     lost = and_(Job.status == "running", Job.heartbeat_at < now - silent_for)
     if session.scalar(select(Job.job_id).where(lost).limit(1)) is None:
         return []  # on SQLite even an UPDATE of no row waits for its turn to write
-    _changed(session, lost & Job.cancel_requested_at.is_not(None), _cancelled(now))
     message = f"the worker fell silent in each of {max_attempts} attempts; see the log of its machine"
     failed = {"status": "failed", "finished_at": now, "phase": "", "error_code": WORKER_LOST, "error_message": message}
-    _changed(session, lost & (Job.attempt - Job.excused >= max_attempts), failed)
-    return _changed(session, lost, _queued(now))
+    _changed(session, lost & _NOT_TO_STOP & (Job.attempt - Job.excused >= max_attempts), failed)
+    queued = _changed(session, lost & _NOT_TO_STOP, _queued(now))
+    _changed(session, lost & Job.cancel_requested_at.is_not(None), _cancelled(now))  # even since then
+    return queued
 
 
 def _in_line(kinds: Sequence[str] | None, now: datetime) -> Any:

@@ -2,12 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from storage_core import (
     alerts,
@@ -16,6 +18,7 @@ from storage_core import (
     backtests,
     chosen,
     idempotency,
+    jobs,
     presets,
     reconcile,
     result_folders,
@@ -30,7 +33,7 @@ from storage_core.models import Backtest, Preset, SavedView
 from storage_core.repair import repair
 from storage_core.settings import Settings
 from tests.storage_core.at_once import just_after, together
-from tests.storage_core.examples import kinds, many_queued, row, same_bits, spec
+from tests.storage_core.examples import claimed, kinds, many_queued, row, same_bits, spec
 from tests.storage_core.sound import saved, sound_tables
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -278,3 +281,65 @@ def test_no_backtest_carries_the_number_of_a_schedule_that_was_deleted_while_it_
     assert row(engine, made.task_id).schedule_id is None
     with session_scope(engine) as session, pytest.raises(schedules.ScheduleNotFound):
         schedules.hold(session, daily.id)
+
+
+@pytest.mark.parametrize("kind", ["backtest", "job"])
+def test_who_wants_it_stopped_while_it_is_given_back_has_it_stopped(engine: Engine, kind: str) -> None:
+    """The wish comes after the worker has looked for one: what was given back would begin again first."""
+    held = running(engine, kind)
+    with ThreadPoolExecutor(1) as pool:
+        wish: list[Future[None]] = []
+
+        def ask() -> None:
+            wish.append(pool.submit(held.cancel))
+            wait(wish, timeout=0.3)  # it may have to wait until all is written
+
+        with session_scope(engine) as session, just_after(engine, "UPDATE", ask):
+            held.release(session)
+        wish[0].result()
+    assert held.status() == "cancelled"
+
+
+@pytest.mark.parametrize("kind", ["backtest", "job"])
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_wants_it_stopped_while_it_is_taken_from_a_silent_worker_has_it_stopped(engine: Engine, kind: str) -> None:
+    held, later = running(engine, kind), utc_now() + timedelta(minutes=1)
+    with session_scope(engine) as session, just_after(engine, "UPDATE", held.cancel):
+        assert held.owner.requeue_lost(session, now=later) == []
+    assert held.status() == "cancelled"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A backtest or a job that this test runs."""
+
+    engine: Engine
+    claim: Any
+    owner: Any
+
+    @property
+    def id(self) -> uuid.UUID:
+        found: uuid.UUID = self.claim.job_id if self.owner is jobs else self.claim.task_id
+        return found
+
+    def cancel(self) -> None:
+        with session_scope(self.engine) as session:
+            self.owner.cancel(session, self.id, **({} if self.owner is jobs else {"by": "kim"}))
+
+    def release(self, session: Session) -> None:
+        why = {"code": "busy", "message": "busy"} if self.owner is jobs else {"reason": "busy"}
+        self.owner.release(session, self.claim, **why)
+
+    def status(self) -> str:
+        with session_scope(self.engine) as session:
+            return str(self.owner.get(session, self.id).status)
+
+
+def running(engine: Engine, kind: str) -> Held:
+    """One of that kind."""
+    if kind == "backtest":
+        return Held(engine, claimed(engine), backtests)
+    with session_scope(engine) as session:
+        jobs.create(session, kind="fetch_bars", args={})
+    with session_scope(engine) as session:
+        return Held(engine, jobs.claim_next(session, worker="test"), jobs)
