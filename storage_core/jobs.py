@@ -234,7 +234,7 @@ def requeue_lost(
     failed = {"status": "failed", "finished_at": now, "phase": "", "error_code": WORKER_LOST, "error_message": message}
     _changed(session, lost & _NOT_TO_STOP & (Job.attempt - Job.excused >= max_attempts), failed)
     queued = _changed(session, lost & _NOT_TO_STOP, _queued(now))
-    _changed(session, lost & Job.cancel_requested_at.is_not(None), _cancelled(now))  # even since then
+    _changed(session, lost & ~_NOT_TO_STOP, _cancelled(now))  # also where the wish came since then
     return queued
 
 

@@ -50,6 +50,10 @@ def _mapped(path: Path) -> tuple[Times, Columns] | None:
         os.utime(path)
     except FileNotFoundError:  # it went in this moment
         return None
+    except (ValueError, EOFError) as error:  # the power went before all of it was on the disk
+        log.warning("damaged chart columns are made again", path=path.name, problem=str(error))
+        path.unlink(missing_ok=True)
+        return None
     names = path.name.split(".")[1].split("-")
     return table[0].view(np.int64), dict(zip(names, table[1:], strict=True))
 

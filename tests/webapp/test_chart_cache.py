@@ -27,6 +27,18 @@ def test_what_is_kept_comes_back_in_every_bit(tmp_path, count):
             assert values.tobytes() == made[1][name].tobytes()
 
 
+@pytest.mark.parametrize("left", [0, 7, 128, 1_000])
+def test_a_file_that_a_power_cut_left_short_is_made_again(tmp_path, left):
+    made = columns(1_000)
+    kept(tmp_path, "abc", lambda: made)
+    (path,) = (tmp_path / "cache" / "charts").iterdir()
+    os.truncate(path, left)
+    for load in (lambda: made, lambda: 1 / 0):
+        times, found = kept(tmp_path, "abc", load)
+        assert times.tolist() == made[0].tolist()
+        assert found["two"].tobytes() == made[1]["two"].tobytes()
+
+
 def test_what_was_used_longest_ago_goes_first(tmp_path, monkeypatch):
     monkeypatch.setattr(chart_cache, "LIMIT", 3 * 24_200)
     for number in range(3):
