@@ -68,13 +68,23 @@ def share(session: Session, task_id: UUID, *, shared: bool) -> Backtest:
     return backtest
 
 
-def choose_symbols(session: Session, task_id: UUID, symbols: Sequence[str], metrics: Mapping[str, Any]) -> Backtest:
+def choose_symbols(
+    session: Session,
+    task_id: UUID,
+    symbols: Sequence[str],
+    metrics: Mapping[str, Any],
+    *,
+    instead_of: Sequence[str] | None = None,
+) -> Backtest | None:
     """Note that only these symbols count, and the `metrics` of those by stored name; all of them: as it was computed.
 
-    What was computed stays as it is under `metrics` and in the row's columns. Raises BadFilter.
+    What was computed stays as it is under `metrics` and in the row's columns. None, and nothing is changed, when other
+    symbols count by now than `instead_of` (None: whichever do). Raises BadFilter.
     """
     begin_to_write(session)
     backtest = session.get_one(Backtest, task_id, populate_existing=True, with_for_update=True)
+    if instead_of is not None and active_symbols(backtest) != list(instead_of):
+        return None
     unknown = [symbol for symbol in symbols if symbol not in backtest.symbols]
     if unknown or not symbols:
         was = ", ".join(unknown) or "none"

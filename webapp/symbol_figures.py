@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 
 from engine.metric_table import stored_metrics
 from engine.metrics import summarise
@@ -15,7 +16,8 @@ from engine.portfolio import combine
 from engine.stored_run import Closes, StoredRun, rebuilt
 from storage_core import result_store
 from storage_core.already_run import day_range
-from storage_core.backtest_keeping import active_symbols
+from storage_core.backtest_keeping import active_symbols, choose_symbols
+from storage_core.backtests import get
 from storage_core.bar_fingerprints import fingerprint_now
 from storage_core.bar_store import BarStore
 from storage_core.errors import NoBars, StorageError
@@ -52,6 +54,23 @@ def figures_of(settings: Settings, store: BarStore, backtest: Backtest, symbols:
     runs = {symbol: _run(settings, store, backtest, symbol) for symbol in symbols}
     values = summarise(runs, combine(runs), annual_days=backtest.spec.get("annual_days", 365))
     return dict(stored_metrics(values))
+
+
+def switch(
+    session: Session, backtest: Backtest, wanted: Mapping[str, bool], *, settings: Settings, store: BarStore
+) -> Backtest:
+    """Switch symbols on or off, with the figures of those that count then. Does not commit. Raises BadFilter.
+
+    Where somebody else switches others meanwhile, both count: nothing else may be unwritten in `session`.
+    """
+    while True:
+        before, chosen = active_symbols(backtest), changed_symbols(backtest, wanted)
+        figures = figures_of(settings, store, backtest, chosen) if chosen else {}
+        changed = choose_symbols(session, backtest.task_id, chosen, figures, instead_of=before)
+        if changed is not None:
+            return changed
+        session.rollback()
+        backtest = get(session, backtest.task_id)
 
 
 def changed_bars(store: BarStore, backtest: Backtest) -> list[str]:

@@ -6,10 +6,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
+from storage_core import backtest_keeping
 from storage_core.bar_store import BarStore
 from storage_core.db import session_scope, utc_now
 from storage_core.models import Backtest
 from tests.webapp import results
+from webapp import symbol_figures
 
 SYMBOLS = ["KRW-BTC", "KRW-ETH", "KRW-XRP"]
 
@@ -139,6 +141,23 @@ def test_symbols_are_switched_off_and_everything_follows(admin, several, engine,
     assert admin.post(f"{several}/symbols").location == several
     assert admin.json(chart).json["equity"] == whole["equity"]
     assert "active_symbols" not in row(engine, several).metadata_
+
+
+def test_of_two_who_switch_symbols_at_once_both_are_heard(admin, several, engine, monkeypatch):
+    """The figures take a while, and meanwhile somebody switches another symbol off."""
+    compute, seen = symbol_figures.figures_of, []
+
+    def while_it_computes(settings, store, backtest, symbols):
+        seen.append(list(symbols))
+        if len(seen) == 1:
+            with session_scope(engine) as session:
+                backtest_keeping.choose_symbols(session, backtest.task_id, ["KRW-BTC", "KRW-XRP"], {"sharpe": 1.0})
+        return compute(settings, store, backtest, symbols)
+
+    monkeypatch.setattr(symbol_figures, "figures_of", while_it_computes)
+    admin.post(f"{several}/symbols", {"symbol": "KRW-BTC"}, htmx=True)
+    assert seen == [["KRW-ETH", "KRW-XRP"], ["KRW-XRP"]]
+    assert row(engine, several).metadata_["active_symbols"]["symbols"] == ["KRW-XRP"]
 
 
 def strip_values(page) -> list[str]:

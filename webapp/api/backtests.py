@@ -113,12 +113,12 @@ def change_backtest(path: BacktestPath, query: Nothing, body: Changes) -> Respon
     if symbols is not None and (refused := _unswitchable(backtest, symbols)) is not None:
         return refused
     try:
+        if symbols is not None:
+            _switch(backtest, symbols)
         row = backtest_keeping.annotate(db.session(), path.task_id, **given)
         if shared is not None and shared != row.shared:
             backtest_keeping.share(db.session(), path.task_id, shared=shared)
             audit("backtest.shared" if shared else "backtest.unshared", path.task_id)
-        if symbols is not None:
-            _switch(backtest, symbols)
     except BadFilter as error:
         db.session.rollback()
         return _bad_field(error)
@@ -141,11 +141,9 @@ def _unswitchable(backtest: Backtest, symbols: dict[str, bool]) -> Response | No
 
 
 def _switch(backtest: Backtest, symbols: dict[str, bool]) -> None:
-    from webapp.symbol_figures import changed_symbols, figures_of
+    from webapp.symbol_figures import switch
 
-    chosen = changed_symbols(backtest, symbols)
-    figures = figures_of(settings(), bar_store(), backtest, chosen) if chosen else {}
-    backtest_keeping.choose_symbols(db.session(), backtest.task_id, chosen, figures)
+    switch(db.session(), backtest, symbols, settings=settings(), store=bar_store())
 
 
 def _bad_field(error: BadFilter) -> Response:

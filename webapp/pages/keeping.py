@@ -76,17 +76,15 @@ def share(task_id: UUID) -> AnyResponse:
 @blueprint.post("/symbols")
 def symbols(task_id: UUID) -> AnyResponse:
     """Switch one symbol on or off, or all on, and show the figures of those that count."""
-    from webapp.symbol_figures import can_choose, changed_symbols, figures_of
+    from webapp.symbol_figures import can_choose, switch
 
     backtest = _own(task_id)
     if not can_choose(backtest):
         abort(400, _("Only a finished result of several symbols, run by this product, can leave some of them out."))
     symbol = request.form.get("symbol", "")
     wanted = {symbol: bool(request.form.get("on"))} if symbol else dict.fromkeys(backtest.symbols, True)
-    chosen = changed_symbols(backtest, wanted)
     try:
-        figures = figures_of(settings(), bar_store(), backtest, chosen) if chosen else {}
-        changed = backtest_keeping.choose_symbols(db.session(), task_id, chosen, figures)
+        changed = switch(db.session(), backtest, wanted, settings=settings(), store=bar_store())
     except BadFilter:
         db.session.rollback()
         abort(422, _("At least one symbol must count."))
