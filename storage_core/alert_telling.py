@@ -18,6 +18,7 @@ from storage_core.alert_channels import Channel
 from storage_core.alerts import LONGEST_MESSAGE, Problem, open_alerts, raise_, resolve
 from storage_core.db import begin_to_write, utc_now
 from storage_core.models import Alert
+from storage_core.names import storable_text
 
 State: TypeAlias = Literal["open", "resolved"]
 
@@ -82,7 +83,7 @@ def note_refused(
 ) -> None:
     """Note that `channel` did not take these, and open the alert that it fails. Does not commit."""
     for row, _ in _rows(session, messages):
-        row.send_error = f"{channel.name}: {why}"[:LONGEST_MESSAGE]
+        row.send_error = storable_text(f"{channel.name}: {why}", LONGEST_MESSAGE)
     problem = Problem(
         f"The channel {channel.name} does not take messages: {why}", {"channel": channel.name, "why": why}
     )

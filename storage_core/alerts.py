@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from storage_core.db import utc_now
 from storage_core.models import Alert
+from storage_core.names import storable_json, storable_text
 
 KINDS: Mapping[str, str] = {
     "backtest": "a backtest failed in every attempt",
@@ -51,8 +52,9 @@ def raise_(session: Session, key: str, *, kind: str, problem: Problem, now: date
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; allowed: {', '.join(KINDS)}")
-    now, key = now or utc_now(), key[:LONGEST_KEY]
-    facts = {"message": _clean(problem.message), "detail": dict(problem.detail), "last_at": now}
+    now, key = now or utc_now(), storable_text(key, LONGEST_KEY)
+    message, detail = storable_text(problem.message, LONGEST_MESSAGE), storable_json(problem.detail, LONGEST_MESSAGE)
+    facts = {"message": message, "detail": detail, "last_at": now}
     if _again(session, key, facts):
         return False
     try:
@@ -145,8 +147,3 @@ def _again(session: Session, key: str, facts: Mapping[str, Any]) -> bool:
         execution_options={"synchronize_session": False},
     )
     return changed.first() is not None
-
-
-def _clean(text: str) -> str:
-    """Text that PostgreSQL takes, of bounded length."""
-    return text.replace("\x00", "")[:LONGEST_MESSAGE]

@@ -28,6 +28,7 @@ from storage_core.events import Kind, add_event, add_events, events
 from storage_core.logs import current_request_id
 from storage_core.models import Backtest
 from storage_core.models.backtest import SOURCES
+from storage_core.names import storable_text
 
 __all__ = [
     "MAX_ATTEMPTS", "Beat", "Claim", "Page", "add_event", "cancel", "claim", "claim_next", "completion", "counts",
@@ -198,7 +199,7 @@ def finish(session: Session, claim: Claim, columns: Mapping[str, Any]) -> None:
 
 def fail(session: Session, claim: Claim, *, code: str, message: str, now: datetime | None = None) -> None:
     """End the attempt as failed, with a stable `code` and a sentence for people; raises ClaimLost."""
-    now, message = now or utc_now(), _clean(message)
+    now, message = now or utc_now(), storable_text(message, LONGEST_MESSAGE)
     _write(
         session,
         claim,
@@ -222,7 +223,7 @@ def release(
     A backtest that a person wanted to stop is cancelled instead. Nobody claims it by its turn before `delay` is over,
     for a backoff. `excused`: the attempt does not count against the most there may be.
     """
-    now, reason = now or utc_now(), _clean(reason)
+    now, reason = now or utc_now(), storable_text(reason, LONGEST_MESSAGE)
     kind: Kind = "released"
     again = {**_queued(now + delay), "excused": Backtest.excused + int(excused)}
     if not _changed(session, _held(claim) & _NOT_TO_STOP, again):  # first, as the wish to stop may come at any moment
@@ -349,8 +350,3 @@ def _queued(at: datetime) -> dict[str, Any]:
 
 def _cancelled(at: datetime) -> dict[str, Any]:
     return {"status": "cancelled", "finished_at": at, "phase": ""}
-
-
-def _clean(text: str) -> str:
-    """Text that PostgreSQL takes: no zero bytes, of bounded length."""
-    return text.replace("\x00", "")[:LONGEST_MESSAGE]

@@ -24,6 +24,7 @@ from storage_core.db import utc_now
 from storage_core.errors import JobEnded, JobLost, JobNotFound
 from storage_core.logs import current_request_id
 from storage_core.models import Job
+from storage_core.names import storable_text
 
 __all__ = [
     "MAX_ATTEMPTS", "Beat", "JobClaim", "cancel", "claim_next", "create", "due", "fail", "finish", "get", "heartbeat",
@@ -153,7 +154,7 @@ def report(session: Session, claim: JobClaim, *, progress: float, phase: str, no
     """Store how far the attempt is (0..1, also a sign of life) and what it does; raises JobLost."""
     if math.isnan(progress):
         raise ValueError("progress is not a number")
-    kept = {"progress": min(max(progress, 0.0), 1.0), "phase": _clean(phase)[:LONGEST_PHASE]}
+    kept = {"progress": min(max(progress, 0.0), 1.0), "phase": storable_text(phase, LONGEST_PHASE)}
     _write(session, claim, {**kept, "heartbeat_at": now or utc_now()})
 
 
@@ -171,7 +172,7 @@ def finish(session: Session, claim: JobClaim, outcome: Mapping[str, Any], *, now
 def fail(session: Session, claim: JobClaim, *, code: str, message: str, now: datetime | None = None) -> None:
     """End the job as failed, with a stable `code` and a sentence for people; raises JobLost."""
     ended = {"status": "failed", "finished_at": now or utc_now(), "phase": ""}
-    _write(session, claim, {**ended, "error_code": code[:60], "error_message": _clean(message)})
+    _write(session, claim, {**ended, "error_code": code[:60], "error_message": storable_text(message, LONGEST_MESSAGE)})
 
 
 def release(
@@ -190,7 +191,7 @@ def release(
     there may be (a graceful stop). `code` and `message` say why, until an attempt completes.
     """
     now = now or utc_now()
-    why = {"error_code": code[:60], "error_message": _clean(message)}
+    why = {"error_code": code[:60], "error_message": storable_text(message, LONGEST_MESSAGE)}
     again = {**_queued(now + delay), **why, "excused": Job.excused + int(excused)}
     if not _changed(session, _held(claim) & _NOT_TO_STOP, again):  # first, as the wish to stop may come at any moment
         _write(session, claim, _cancelled(now))
@@ -265,8 +266,3 @@ def _queued(at: datetime) -> dict[str, Any]:
 
 def _cancelled(at: datetime) -> dict[str, Any]:
     return {"status": "cancelled", "finished_at": at, "phase": ""}
-
-
-def _clean(text: str) -> str:
-    """Text that PostgreSQL takes: no zero bytes, of bounded length."""
-    return text.replace("\x00", "")[:LONGEST_MESSAGE]

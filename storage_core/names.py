@@ -1,12 +1,16 @@
-"""Names that people give to what they keep: presets, schedules, views."""
+"""Names that people give to what they keep (presets, schedules, views), and texts as every database takes them."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 from storage_core.errors import StorageError
 
 LONGEST_NAME = 80
+_HALVES = re.compile("[\ud800-\udfff]")
 ALLOWED = f"1 to {LONGEST_NAME} letters, digits, spaces or signs, on one line"
 
 
@@ -34,3 +38,23 @@ def checked_name(text: str) -> str:
     if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for character in name):
         raise BadName(ascii(name)[:100])
     return name
+
+
+def storable_text(text: str, longest: int) -> str:
+    """`text` as every database takes it, at most `longest` characters.
+
+    Zero bytes are left out; halves of surrogate pairs, which stand in Python for what is not UTF-8 (in the name of a
+    file, say), become U+FFFD.
+    """
+    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", text.replace("\x00", ""))[:longest]
+
+
+def storable_json(document: Any, longest: int) -> Any:
+    """The same of every text in a JSON document, those that are keys too."""
+    if isinstance(document, str):
+        return storable_text(document, longest)
+    if isinstance(document, Mapping):
+        return {storable_json(name, longest): storable_json(value, longest) for name, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [storable_json(value, longest) for value in document]
+    return document

@@ -9,7 +9,7 @@ Hidden ones are an editor's own. Only workers run this code; the web lists what 
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import invalidate_caches
@@ -21,9 +21,12 @@ from typing import Any, TypeAlias
 
 from engine.catalog import STRATEGIES, Catalog, StrategySpec, extended_catalog
 from engine.params import ParamSpec
+from storage_core.db import to_json
 from storage_core.models import CustomStrategy
+from storage_core.names import storable_json, storable_text
 from storage_core.sources import code_sha256, package_folder
 
+LONGEST_TEXT = 10_000
 LOOKS = 5  # at a folder that somebody is writing to at this very moment
 ENTRY_POINTS = "coin_hts.strategies"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
@@ -47,13 +50,13 @@ class Found:
     def row(self) -> CustomStrategy:
         """What the web lists."""
         return CustomStrategy(
-            name=self.name,
-            label=self.spec.label if self.spec else self.name,
-            help=self.spec.help if self.spec else "",
-            params={param.name: asdict(param) for param in self.spec.params} if self.spec else {},
-            source=self.source,
+            name=storable_text(self.name, 100),
+            label=storable_text(self.spec.label if self.spec else self.name, 200),
+            help=storable_text(self.spec.help if self.spec else "", LONGEST_TEXT),
+            params=_listed_params(self.spec.params) if self.spec else {},
+            source=storable_text(self.source, 500),
             sha256=self.sha256,
-            error=self.error,
+            error=None if self.error is None else storable_text(self.error, LONGEST_TEXT),
         )
 
 
@@ -66,6 +69,11 @@ class Strategies:
 
 
 Stamp: TypeAlias = frozenset[tuple[str, int, int]]
+
+
+def _listed_params(params: Sequence[ParamSpec]) -> dict[str, Any]:
+    listed: dict[str, Any] = storable_json({param.name: asdict(param) for param in params}, LONGEST_TEXT)
+    return listed
 
 
 def find_settled(folder: Path | None) -> tuple[list[Found], Stamp]:
@@ -143,7 +151,9 @@ def _loaded(name: str, source: str, digest: str, load: Callable[[], ModuleType])
             raise BrokenStrategy(f"a shipped strategy is called {name!r}; choose another name")
         module = load()
         digest = digest or _package_sha256(module)
-        return Found(name, source, digest, _spec_of(name, module))
+        spec = _spec_of(name, module)
+        to_json(_listed_params(spec.params))  # what cannot be listed is broken: it would hide all the others
+        return Found(name, source, digest, spec)
     except BrokenStrategy as error:
         return Found(name, source, digest, None, str(error))
     except (Exception, SystemExit) as error:  # somebody else's code may raise anything; the person is told

@@ -103,11 +103,11 @@ def test_progress_is_kept_within_bounds(engine: Engine) -> None:
 def test_failure_is_stored_whatever_the_message_holds(engine: Engine) -> None:
     claim = claimed(engine)
     with session_scope(engine) as session:
-        backtests.fail(session, claim, code="no_bars", message="zero\x00byte " + "x" * 20_000)
+        backtests.fail(session, claim, code="no_bars", message="zero\x00byte \udcff" + "x" * 20_000)
     stored = row(engine, claim.task_id)
     assert (stored.status, stored.error_code) == ("failed", "no_bars")
     assert stored.error_message is not None
-    assert stored.error_message.startswith("zerobyte x")
+    assert stored.error_message.startswith("zerobyte \ufffdx")
     assert len(stored.error_message) == 10_000
     assert stored.finished_at is not None
     assert kinds(engine, claim.task_id) == ["submitted", "claimed", "failed"]

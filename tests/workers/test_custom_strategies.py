@@ -105,6 +105,32 @@ def test_the_list_follows_the_folder(runtime, folder):
     assert set(names(runtime)) == {"rising"}
 
 
+PARAM = "from engine.params import ParamSpec\nPARAMS = [ParamSpec(name='x',"
+HOSTILE = {
+    "label": "LABEL = 'a\\0b\\udcff' + 'c' * 500",
+    "text": "'''x\\0y'''",
+    "raises": "raise ValueError('a\\0b\\ud800c')",
+    "never": f"{PARAM} type='float', default=float('nan'), label='x', help='')]",
+    "named": f"{PARAM} type='bool', default=True, label='x', help='\\0')]",
+    "n" * 150: "",
+    "latin\udcff": "",
+}
+
+
+def test_whatever_texts_one_of_them_holds_all_are_listed(runtime, folder):
+    for name, code in HOSTILE.items():
+        (folder / f"{name}.py").write_text(f"{code}\ndef signals(bars, params): ...\n")
+    runtime.catalog()
+    with session_scope(runtime.engine) as session:
+        found = {one.name: one for one in listed.listed(session)}
+    assert set(found) == {*HOSTILE, "rising", "n" * 100, "latin\ufffd"} - {"n" * 150, "latin\udcff"}
+    assert found["label"].label == "ab\ufffd" + "c" * 197
+    assert found["text"].help == "xy"
+    assert found["raises"].error == "ValueError: ab\ufffdc"
+    assert "Out of range float" in found["never"].error
+    assert found["named"].params["x"]["help"] == ""
+
+
 def test_the_listed_params_are_param_specs_again(runtime):
     runtime.catalog()
     with session_scope(runtime.engine) as session:
