@@ -32,6 +32,7 @@ OPEN_ENDPOINTS: Final = frozenset(
         "health.readyz",
         "log_in_again.form",
         "log_in_again.log_in",
+        "log_in_again.look",
         "static",
         "telemetry.metrics",  # it asks for an admin by itself, by session or token
     }

@@ -10,6 +10,7 @@ TEXTS: Final = (
     "The server answered %(n)s.", "The server does not answer. Trying again helps once it is back.",
     "The server does not answer. This page goes on by itself once it is back.",
     "You have been logged out.", "Log in", "You are logged in again.",
+    "Another account is logged in now.", "Reload", "The chart is drawn after the log-in.",
     "The chart cannot be drawn.", "This result has no equity curve.", "%(n)s found",
     "equity", "buy and hold", "drawdown", "volume", "entry", "exit", "O", "H", "L", "C",
     "%(n)s fills:", "zoom in to see them",

@@ -50,7 +50,7 @@
       if (index >= 0) read(index);
     });
     const whole = async () => {
-      draw(await fetchData(box));
+      draw(await fetchData(box, null, true));
       chart.timeScale().fitContent();
     };
     return { chart, paint, whole, stop: follow(box, chart, draw, first.range) };

@@ -70,15 +70,14 @@
     return chart;
   };
 
-  const fetchData = async (box, range) => {
+  const fetchData = async (box, range, press = false) => {
     const address = new URL(box.dataset.src, location.href);
     address.searchParams.set("v", box.dataset.version);
     if (range) {
       address.searchParams.set("from", Math.floor(range[0]));
       address.searchParams.set("to", Math.ceil(range[1]));
     }
-    const answer = await fetch(address, { credentials: "same-origin" });
-    if (answer.status === 401) document.dispatchEvent(new CustomEvent("logged-out"));
+    const answer = await readAgain(address, { box: live.get(box)?.chart ? null : box, press });
     if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || say("The server answered %(n)s.", { n: answer.status }));
     return answer.json();
   };
@@ -184,7 +183,7 @@
   const candles = async (box) => {
     const { at, until } = box.dataset;
     const around = (trade) => Math.max((trade[1] - trade[0]) * 1.5, 30 * Number(box.dataset.bar)); // a trade of one bar needs company
-    const near = (trade) => fetchData(box, [trade[0] - around(trade) * 4, trade[1] + around(trade) * 4]);
+    const near = (trade, press) => fetchData(box, [trade[0] - around(trade) * 4, trade[1] + around(trade) * 4], press);
     let trade = at ? [Number(at), Number(until)] : null;
     const first = trade ? await near(trade) : await fetchData(box);
     box.replaceChildren();
@@ -241,7 +240,7 @@
     };
     const go = async (from, to) => {
       trade = [from, to];
-      draw(await near(trade));
+      draw(await near(trade, true));
       view();
     };
     // The trade after the one shown last, or before it; without one, after the left edge of the view.
@@ -249,7 +248,7 @@
       const range = chart.timeScale().getVisibleRange();
       const address = new URL(box.dataset.src.replace("candles.json", "trade.json"), location.href);
       address.searchParams.set(way, trade ? trade[0] : Math.floor(way === "after" ? range.from - 1 : range.to));
-      const answer = await fetch(address, { credentials: "same-origin" });
+      const answer = await readAgain(address, { press: true });
       if (answer.status === 200) await answer.json().then((found) => go(found.at, found.until));
     };
     paint();
@@ -261,7 +260,7 @@
     });
     const whole = async () => {
       trade = null;
-      draw(await fetchData(box));
+      draw(await fetchData(box, null, true));
       chart.timeScale().fitContent();
     };
     return { chart, paint, go, step, whole, stop: follow(box, chart, draw, first.range) };
@@ -292,10 +291,6 @@
   };
   document.addEventListener("themechange", () => live.forEach((made) => made.paint?.()));
   document.addEventListener("htmx:afterSettle", look);
-  document.addEventListener("logged-in", () => {
-    for (const [box] of live) if (!box.dataset.drawn) live.delete(box); // what was refused
-    look();
-  });
   document.addEventListener("DOMContentLoaded", look); // by then every kind has registered itself
   window.Charts = { kinds, live, create, fetchData, note, legend, follow, points, theme, colours, css, faded, compact, price, equityColours, drawdownColours };
 })();

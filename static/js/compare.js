@@ -12,8 +12,7 @@
       address.searchParams.set("from", Math.floor(range[0]));
       address.searchParams.set("to", Math.ceil(range[1]));
     }
-    const answer = await fetch(address, { credentials: "same-origin" });
-    if (answer.status === 401) document.dispatchEvent(new CustomEvent("logged-out"));
+    const answer = await readAgain(address, { box: box.dataset.drawn ? null : box });
     if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || Words.say("The server answered %(n)s.", { n: answer.status }));
     return answer.json();
   };

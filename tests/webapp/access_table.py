@@ -83,6 +83,7 @@ TABLE: Final[Mapping[str, Line]] = {
     "GET /login": open_to_all(200, logged_in=303),
     "POST /login": open_to_all(422, logged_in=303),
     "GET /login/again": open_to_all(200, logged_in=204),
+    "GET /login/again/look": open_to_all(204),
     "POST /login/again": open_to_all(422, logged_in=204),
     "POST /logout": people(303),
     "GET /setup": open_to_all(303),

@@ -1,8 +1,9 @@
 """A session that ends while a page is open: somebody logs in on top of it, and nothing is lost."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -30,6 +31,17 @@ def inside(browser: Browser, address: str, **more: object) -> Iterator[Page]:
 def page(browser, address, users) -> Iterator[Page]:
     with inside(browser, address) as page:
         yield page
+
+
+@pytest.fixture
+def over(engine, users) -> Callable[[], None]:
+    """Ends the sessions of ada."""
+
+    def end() -> None:
+        with session_scope(engine) as session:
+            end_sessions(session, session.get_one(User, users["ada"]))
+
+    return end
 
 
 def log_in(page: Page, label: str, *, name: str = "ada", password: str = PASSWORD) -> None:
@@ -63,12 +75,11 @@ def test_a_new_backtest_survives_the_end_of_its_session(page, bars):
     expect(page).to_have_url(re.compile(r"/backtests/[0-9a-f-]{36}$"))
 
 
-def test_what_was_pressed_is_done_after_the_log_in(page, engine, users, completed):
+def test_what_was_pressed_is_done_after_the_log_in(page, over, completed):
     page.goto(completed())
     page.locator("#note-edit").click()
     page.locator("#note-note").fill("only the trend")
-    with session_scope(engine) as session:
-        end_sessions(session, session.get_one(User, users["ada"]))
+    over()
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_role("dialog").get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
@@ -140,13 +151,82 @@ def test_a_page_that_follows_a_run_waits_for_the_server_behind_a_proxy(page, eng
     assert page.evaluate("window.stayed")
 
 
-def test_a_chart_that_was_refused_is_drawn_after_the_log_in(page, completed):
-    refused = {"status": 401, "json": {"detail": "Please log in."}}
-    page.route("**/equity.json*", lambda route: route.fulfill(**refused), times=1)
-    with page.expect_response("**/equity.json*"):
-        page.goto(completed())
-    page.wait_for_load_state("networkidle")
-    pressed = "htmx.ajax('GET', '/login/again', {target: '#again-form', swap: 'outerHTML'})"
-    page.evaluate(pressed)  # as the button at the bottom does, which is gone once anything else was answered
-    expect(page.locator("#equity-chart[data-drawn] canvas").first).to_be_visible()
+@pytest.mark.parametrize("chart", ["equity", "compare"])
+def test_a_chart_that_was_refused_is_drawn_after_the_log_in(page, over, completed, chart):
+    one = completed()
+    address = one if chart == "equity" else f"/compare?ids={one.rpartition('/')[2]},{completed().rpartition('/')[2]}"
+    page.route(re.compile(r"/charts/.*(equity|compare)\.json"), lambda route: (over(), route.continue_()), times=1)
+    page.goto(address)
+    expect(page.get_by_text("The chart is drawn after the log-in.")).to_be_visible()
+    page.locator("#connection").get_by_role("button", name="Log in").click()
+    page.get_by_role("dialog").get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator(f"#{chart}-chart[data-drawn] canvas").first).to_be_visible()
     expect(page.locator("#connection")).to_be_empty()
+
+
+def test_a_button_of_a_chart_does_its_work_after_the_log_in(page, over, completed):
+    page.goto(f"{completed()}/chart")
+    expect(page.locator("#candles-chart[data-drawn] canvas").first).to_be_visible()
+    over()
+    page.get_by_role("button", name="Next trade (n)").click()
+    page.get_by_role("dialog").get_by_label("Password").fill(PASSWORD)
+    with page.expect_response(lambda answer: "candles.json" in answer.url and answer.ok):
+        page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+@pytest.fixture
+def rested(page, bars, over) -> Page:
+    """A page with something typed into it, to which somebody comes back after the session has ended."""
+    page.clock.install()
+    page.goto("/backtests/new")
+    page.get_by_label("Only the last bars").fill("44")
+    page.wait_for_load_state("networkidle")
+    over()
+    page.clock.fast_forward(3_000)
+    come_back(page)
+    expect(page.locator("#connection")).to_contain_text("You have been logged out.")
+    return page
+
+
+def come_back(page: Page) -> None:
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_page_at_rest_says_that_the_session_has_ended_and_sees_the_log_in_of_another_tab(rested):
+    expect(rested.get_by_role("dialog")).to_be_hidden()
+    other = rested.context.new_page()
+    other.goto("/login")
+    log_in(other, "Name")
+    expect(other.get_by_role("button", name="Log in")).to_have_count(0)
+    rested.clock.fast_forward(3_000)
+    expect(rested.locator("#connection")).to_be_empty()
+    expect(rested.get_by_label("Only the last bars")).to_have_value("44")
+    rested.get_by_role("button", name="Run backtest").click()
+    expect(rested).to_have_url(re.compile(r"/backtests/[0-9a-f-]{36}$"))
+
+
+def test_a_page_at_rest_is_not_taken_away_when_somebody_else_has_logged_in(rested):
+    other = rested.context.new_page()
+    other.goto("/login")
+    log_in(other, "Name", name="tom")
+    expect(other.get_by_role("button", name="Log in")).to_have_count(0)
+    rested.clock.fast_forward(3_000)
+    expect(rested.locator("#connection")).to_contain_text("Another account is logged in now.")
+    expect(rested.get_by_label("Only the last bars")).to_have_value("44")
+    rested.locator("#connection").get_by_role("button", name="Reload").click()
+    expect(rested.locator("#login-again")).to_have_attribute("data-name", "tom")
+
+
+def test_nothing_asks_by_itself_while_it_would_be_refused(page, over):
+    page.clock.install()
+    page.goto("/")
+    over()
+    page.clock.run_for(6_000)
+    expect(page.locator("#connection")).to_contain_text("You have been logged out.")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.clock.run_for(120_000)
+    assert 2 <= len(asked) <= 6, asked
+    assert set(asked) == {"/login/again/look"}

@@ -12,7 +12,7 @@ from webapp.security import HEADERS, STRICT_TRANSPORT
 TEXT = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 WORDS = {303: "login", 403: "403", 404: "404"}
 OPEN = {"accounts.login", "accounts.setup", "accounts.welcome", "log_in_again.form", "log_in_again.log_in",
-        "health.healthz", "health.readyz", "telemetry.metrics", "static"}  # fmt: skip
+        "log_in_again.look", "health.healthz", "health.readyz", "telemetry.metrics", "static"}  # fmt: skip
 
 
 def rows(first: str) -> list[list[str]]:

@@ -21,6 +21,12 @@ def form() -> Response:
     return _go_on() if current_user.is_authenticated else _kept_by_nobody(make_response(_form("")))
 
 
+@blueprint.get("/look")
+def look() -> Response:
+    """What a page at rest asks when somebody comes back to it: as above, or nothing when nobody is logged in."""
+    return _go_on() if current_user.is_authenticated else _kept_by_nobody(Response(status=204))
+
+
 @blueprint.post("")
 def log_in() -> AnyResponse:
     """Name and password, as on the page of the log-in."""
