@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
+from uuid import UUID
 
 import redis
 import structlog
@@ -48,6 +49,7 @@ class Surroundings:
     broker: RedisBroker
     worker_seen: datetime = field(default_factory=utc_now)
     queue_server_missed: int = 0
+    waiting_beside_idle: UUID | None = None
     disk_usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage
 
 
@@ -83,25 +85,31 @@ def dead_backtests(around: Surroundings, session: Session, now: datetime) -> Ans
     """
     letters = {f"backtest:{letter.task_id}": letter for letter in list_dead(around.broker)}
     newest = dict(islice(letters.items(), alerts.MOST_NAMED))
-    names = dict(
+    strategies = dict(
         session.execute(
             select(Backtest.task_id, Backtest.strategy).where(
-                Backtest.task_id.in_([one.task_id for one in newest.values()])
+                Backtest.task_id.in_([one.task_id for one in newest.values()]), Backtest.status == "failed"
             )
         ).all()
     )
+    # A letter may be written a moment after its backtest was retried, or outlive it.
+    over = {key for key, letter in newest.items() if letter.task_id not in strategies}
     found = {
         key: Problem(
-            f"Backtest {letter.task_id} ({names.get(letter.task_id, '?')}) failed in every attempt: {letter.reason}",
+            f"Backtest {letter.task_id} ({strategies[letter.task_id]}) failed in every attempt: {letter.reason}",
             {"task_id": str(letter.task_id), "code": letter.code, "attempt": letter.attempt},
         )
         for key, letter in newest.items()
+        if key not in over
     }
-    return Answer(found, still=letters.keys())
+    return Answer(found, still=letters.keys() - over)
 
 
 def queue(around: Surroundings, session: Session, now: datetime) -> Answer:
-    """The queue server does not answer twice in a row, or a worker is idle while a backtest waits for ten minutes."""
+    """The queue server does not answer twice in a row, or a worker is idle while a backtest waits for ten minutes.
+
+    Between two backtests every worker is idle for a moment, so the same one must wait in two looks.
+    """
     found: dict[str, Problem] = {}
     try:
         around.broker.client.ping()
@@ -111,15 +119,20 @@ def queue(around: Surroundings, session: Session, now: datetime) -> Answer:
         if around.queue_server_missed > 1:
             found["queue:server"] = Problem(f"The queue server does not answer: {type(error).__name__}")
     still = {"queue:server"} if around.queue_server_missed else set()
-    since = _waits_since(session, now)
+    first = _first_in_line(session, now)
     working = sum(one.kind == "worker" for one in processes.alive(session, now))
     running = session.scalar(select(func.count()).where(UNFINISHED, Backtest.status == "running")) or 0
-    if since is not None and since < now - STUCK_AFTER and running < working:
-        minutes = round((now - since).total_seconds() / 60)
-        found["queue:stuck"] = Problem(
-            f"A backtest has waited for {minutes} min although {working - running} of {working} workers are idle",
-            {"waits_since": since.isoformat(), "workers": working, "running": running},
-        )
+    before = around.waiting_beside_idle
+    around.waiting_beside_idle = first.task_id if first is not None and running < working else None
+    if first is None or around.waiting_beside_idle is None or first.queued_at >= now - STUCK_AFTER:
+        return Answer(found, still)
+    if first.task_id != before:
+        return Answer(found, still | {"queue:stuck"})
+    minutes = round((now - first.queued_at).total_seconds() / 60)
+    found["queue:stuck"] = Problem(
+        f"A backtest has waited for {minutes} min although {working - running} of {working} workers are idle",
+        {"waits_since": first.queued_at.isoformat(), "workers": working, "running": running},
+    )
     return Answer(found, still)
 
 
@@ -181,10 +194,10 @@ def sides(around: Surroundings, session: Session, now: datetime) -> Answer:
     )
 
 
-def _waits_since(session: Session, now: datetime) -> datetime | None:
-    """When the backtest whose turn it is was queued."""
+def _first_in_line(session: Session, now: datetime) -> Backtest | None:
+    """The backtest whose turn it is."""
     first = fair_queue.in_line(session, limit=1, now=now)
-    return session.scalar(select(Backtest.queued_at).where(Backtest.task_id.in_(first))) if first else None
+    return session.get(Backtest, first[0]) if first else None
 
 
 CONDITIONS: Mapping[str, Condition] = {

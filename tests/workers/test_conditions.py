@@ -17,7 +17,7 @@ from tests.storage_core.examples import METADATA, METRICS, claimed, tables
 from tests.workers.examples import queue
 from workers.alerting import run_alerting
 from workers.conditions import Surroundings, folders, look
-from workers.dead_letters import bury, discard_dead
+from workers.dead_letters import bury, discard_dead, retry_dead
 from workers.queue import make_broker
 from workers.runtime import Runtime
 
@@ -61,6 +61,14 @@ def scene(runtime):
     return Scene(runtime)
 
 
+def failed(runtime):
+    task_id = queue(runtime)
+    with session_scope(runtime.engine) as session:
+        claim = backtests.claim(session, task_id, worker="host:1")
+        backtests.fail(session, claim, code="internal_error", message="the run broke: OSError: no")
+    return task_id
+
+
 def test_nothing_is_wrong_with_a_new_installation(scene):
     assert scene.look() == {}
 
@@ -93,10 +101,29 @@ def test_a_backtest_waits_beside_an_idle_worker(scene, runtime):
     assert scene.look(9 * MINUTE).keys() <= {"worker:silent"}
     scene.now += 2 * MINUTE
     scene.worker()
+    assert scene.look() == {}, "it may be about to take it"
     assert scene.look() == {"queue:stuck": "A backtest has waited for 11 min although 1 of 1 workers are idle"}
     with session_scope(scene.engine) as session:
         assert backtests.claim_next(session, worker="host:1", now=scene.now).task_id == task_id
     assert scene.look() == {}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_worker_between_two_backtests_of_a_long_queue_is_not_idle(scene, runtime):
+    for _ in range(3):
+        queue(runtime)
+    scene.worker()
+    scene.look()
+    for _ in range(2):
+        with session_scope(scene.engine) as session:
+            claim = backtests.claim_next(session, worker="host:1", now=scene.now)
+            backtests.fail(session, claim, code="bad_bars", message="a bar is missing", now=scene.now)
+        scene.now += 11 * MINUTE
+        scene.worker()
+        assert scene.look() == {}
+    assert list(scene.look()) == ["queue:stuck"]
+    scene.waiting_beside_idle = None  # the clock begins again
+    assert list(scene.look()) == ["queue:stuck"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -120,7 +147,7 @@ def test_a_queue_server_that_is_away_twice(settings, tmp_path):
 
 
 def test_dead_backtests_are_named_until_they_are_retried_or_discarded(scene, runtime):
-    task_ids = [queue(runtime) for _ in range(2)]
+    task_ids = [failed(runtime) for _ in range(2)]
     for task_id in task_ids:
         bury(scene.broker, task_id, code="internal_error", reason="the run broke: OSError: no", attempt=3)
     said = scene.look()
@@ -132,12 +159,21 @@ def test_dead_backtests_are_named_until_they_are_retried_or_discarded(scene, run
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_letter_that_is_written_after_the_backtest_was_retried_is_no_alert(scene, runtime):
+    """Somebody was faster than the worker, which writes the letter when the row is written."""
+    task_id = failed(runtime)
+    assert retry_dead(scene.engine, scene.broker, [task_id], by="ada") == [task_id]
+    bury(scene.broker, task_id, code="internal_error", reason="the run broke: OSError: no")
+    assert scene.look() == {}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_of_many_dead_backtests_the_newest_are_named_and_none_counts_as_over(scene, runtime):
-    first = queue(runtime)
+    first = failed(runtime)
     bury(scene.broker, first, code="internal_error", reason="first")
     assert list(scene.look()) == [f"backtest:{first}"]
     for _ in range(alerts.MOST_NAMED + 5):
-        bury(scene.broker, queue(runtime), code="internal_error", reason="later")
+        bury(scene.broker, failed(runtime), code="internal_error", reason="later")
     assert len(scene.look()) == alerts.MOST_NAMED + 1
 
 
@@ -177,7 +213,7 @@ def test_results_that_miss_a_side_of_the_mode(scene, settings):
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_thread_of_the_clock_looks_at_once_and_ends_when_told(scene, runtime):
     stop = threading.Event()
-    bury(scene.broker, queue(runtime), code="internal_error", reason=f"process {os.getpid()} broke")
+    bury(scene.broker, failed(runtime), code="internal_error", reason=f"process {os.getpid()} broke")
     thread = threading.Thread(target=run_alerting, args=(scene.engine, scene.settings, scene.broker, stop))
     thread.start()
     wait_for(scene.open, what="an alert")
