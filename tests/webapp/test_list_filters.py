@@ -5,7 +5,7 @@ import io
 import re
 import uuid
 from datetime import UTC, date, datetime, timedelta
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from werkzeug.datastructures import MultiDict
@@ -135,26 +135,6 @@ def test_a_wrong_filter_is_said_beside_its_field(admin, listed, query, field, al
     opened = [element for element in page.find("details") if "open" in element.attrib]
     assert opened or field == "text"
     assert admin.get(f"/backtests?{query}", status=422, htmx=True).error_of(f"filter-{field}")
-
-
-@pytest.mark.parametrize("typed", ["-1,0", "1 0", "1,00", "0x10"])
-def test_what_may_mean_another_number_is_refused_as_it_was_typed(admin, listed, typed):
-    page = admin.get(f"/backtests?sharpe_min={quote(typed)}", status=422)
-    assert f"Was {typed}; allowed: a number" in page.error_of("filter-sharpe_min")
-    assert page.by_id("filter-sharpe_min").get("value") == typed
-
-
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_numbers_in_groups_are_read_and_leave_the_address(admin, listed, language):
-    typed = "/backtests?final_equity_min=1%2C000%2C000&total_return_pct_max=%EF%BC%91%EF%BC%92.50%25&sort=-sharpe"
-    short = "/backtests?total_return_pct_max=12.5&final_equity_min=1000000&sort=-sharpe"
-    spoken = {"Accept-Language": language}
-    answer = admin.client.get(typed, headers=spoken)
-    assert (answer.status_code, answer.headers["Location"]) == (303, short)
-    assert admin.client.get(typed, headers={**spoken, "HX-Request": "true"}).headers["HX-Push-Url"] == short
-    page = admin.get(short, headers=spoken)
-    assert page.by_id("filter-final_equity_min").get("value") == "1,000,000"
-    assert "≥ 1,000,000" in page.text
 
 
 def test_an_order_that_there_is_not_is_said_to_be(admin, listed):

@@ -1,6 +1,7 @@
-"""Numbers as they are typed and pasted."""
+"""Numbers as they are typed and pasted, into forms and the filters of the list."""
 
 from decimal import Decimal
+from urllib.parse import quote
 
 import pytest
 
@@ -60,3 +61,23 @@ def test_a_number_has_one_spelling_and_keeps_it(text, short):
 def test_thousands_are_shown_apart_and_read_back(text, shown):
     assert grouped(text) == shown
     assert number_of(shown) == number_of(text)
+
+
+@pytest.mark.parametrize("typed", ["-1,0", "1 0", "1,00", "0x10"])
+def test_what_may_mean_another_number_is_refused_as_it_was_typed(admin, typed):
+    page = admin.get(f"/backtests?sharpe_min={quote(typed)}", status=422)
+    assert f"Was {typed}; allowed: a number" in page.error_of("filter-sharpe_min")
+    assert page.by_id("filter-sharpe_min").get("value") == typed
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_numbers_in_groups_are_read_and_leave_the_address(admin, language):
+    typed = "/backtests?final_equity_min=1%2C000%2C000&total_return_pct_max=%EF%BC%91%EF%BC%92.50%25&sort=-sharpe"
+    short = "/backtests?total_return_pct_max=12.5&final_equity_min=1000000&sort=-sharpe"
+    spoken = {"Accept-Language": language}
+    answer = admin.client.get(typed, headers=spoken)
+    assert (answer.status_code, answer.headers["Location"]) == (303, short)
+    assert admin.client.get(typed, headers={**spoken, "HX-Request": "true"}).headers["HX-Push-Url"] == short
+    page = admin.get(short, headers=spoken)
+    assert page.by_id("filter-final_equity_min").get("value") == "1,000,000"
+    assert "≥ 1,000,000" in page.text
