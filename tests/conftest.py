@@ -18,6 +18,7 @@ from storage_core.migrate import upgrade
 from storage_core.settings import Settings
 from tests.databases import empty_tables, fresh_postgresql_database, migrated_sqlite, missing, postgresql_server
 
+PATIENCE_MS = 30_000  # for what a page should show: as long as for what a person does, as machines may be busy
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -92,6 +93,9 @@ def browser_type_launch_args() -> dict[str, Any]:
     path = os.environ.get("TEST_BROWSER") or next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         missing(f"the browser tests need one of {', '.join(BROWSERS)}, or TEST_BROWSER with its path")
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
     quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
     as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
     return {
