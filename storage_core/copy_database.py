@@ -11,7 +11,7 @@ from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Engine, String, Table, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 
 from storage_core import migrate
 from storage_core.db import Base, make_engine, utc_now
@@ -98,10 +98,10 @@ def _copy_tables(reading: Connection, writing: Connection, on_table: OnTable) ->
         on_table(table.name, done, len(tables))
         try:
             counts[table.name] = _copy(reading, writing, table)
-        except DBAPIError as error:
-            first = str(error.orig).splitlines()[0]
-            raise CopyRefused(f"the target does not take the rows of {table.name}: {first}") from error
-        _compare(reading, writing, table)
+            _compare(reading, writing, table)
+        except (StatementError, ValueError) as error:  # a value that no type reads, or one that the target refuses
+            why = str(getattr(error, "orig", None) or error).partition("\n")[0]
+            raise CopyRefused(f"the rows of {table.name} cannot be copied: {why}") from error
     return counts
 
 

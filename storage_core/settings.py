@@ -220,6 +220,14 @@ def _database_url(value: str, data_dir: Path) -> str:
     file = f"sqlite:///{Path(value.removeprefix('sqlite:///')).absolute()}"
     if _PLAIN_FILE.fullmatch(value) and _PLAIN_FILE.fullmatch(file):
         return file  # the usual one; SQLAlchemy, which reads the others, would be half of the supervisor
+    return database_address("DATABASE_URL", value)
+
+
+def database_address(name: str, value: str) -> str:
+    """The address of a database, as SQLAlchemy takes it, with the driver and the whole path of a file.
+
+    Raises SettingsError, which says `name`: it is no address, or that of another kind of database.
+    """
     from sqlalchemy.engine import URL, make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -227,14 +235,14 @@ def _database_url(value: str, data_dir: Path) -> str:
     try:
         url = make_url(value.replace("postgres://", "postgresql://", 1) if value.startswith("postgres://") else value)
     except (ArgumentError, ValueError) as error:
-        raise SettingsError("DATABASE_URL", "not an address (not shown: it may hold a password)", allowed) from error
+        raise SettingsError(name, "not an address (not shown: it may hold a password)", allowed) from error
     if url.drivername in ("postgresql", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     if url.drivername in ("sqlite", "sqlite+pysqlite"):
         if url.database in (None, "", ":memory:"):
-            raise SettingsError("DATABASE_URL", repr(value), "a SQLite file, as several processes share it")
+            raise SettingsError(name, repr(value), "a SQLite file, as several processes share it")
         return URL.create("sqlite", database=str(Path(str(url.database)).absolute())).render_as_string()
-    raise SettingsError("DATABASE_URL", f"of the kind {url.drivername!r}", allowed)
+    raise SettingsError(name, f"of the kind {url.drivername!r}", allowed)
 
 
 def _redis_url(value: str) -> str | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import column as plain_column
+from sqlalchemy import table as plain_table
 from sqlalchemy.exc import OperationalError
 
 from storage_core import copy_database as module
@@ -183,8 +185,26 @@ def test_what_the_target_does_not_take_leaves_nothing_there(everything: str, els
     with engine.begin() as connection:
         connection.execute(text("UPDATE users SET name = 'a' || char(0) || 'b' WHERE id = 1"))
     reason = refusal(everything, elsewhere)
-    assert "does not take the rows of users" in reason
+    assert "the rows of users cannot be copied" in reason
     assert "NUL" in reason
+    assert not any(all_rows(elsewhere).values())
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("detail", "{half", "Expecting property name"),
+        ("last_at", "yesterday", "isoformat"),
+        ("count", "many", "integer"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_named(
+    everything: str, elsewhere: str, engine: Engine, column: str, value: str, why: str
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(plain_table("alerts", plain_column(column)).update().values({column: value}))
+    with pytest.raises(CopyRefused, match=f"the rows of alerts cannot be copied: .*{why}"):
+        copy_database(everything, elsewhere)
     assert not any(all_rows(elsewhere).values())
 
 

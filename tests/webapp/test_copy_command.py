@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from storage_core.db import make_engine, session_scope
 from storage_core.models import User
 from tests.storage_core.examples import queued
@@ -26,6 +28,26 @@ def test_the_address_may_stand_in_the_environment(app, users, tmp_path: Path):
         args=["copy-database", "--json"], env={"TARGET_DATABASE_URL": f"sqlite:///{tmp_path}/copy.sqlite3"}
     )
     assert json.loads(answer.stdout)["tables"]["users"] == len(users)
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("nonsense", "not an address (not shown: it may hold a password)"),
+        ("mysql://coin@localhost/coin", "of the kind 'mysql'"),
+        ("sqlite://", "a SQLite file, as several processes share it"),
+    ],
+)
+def test_an_address_of_another_kind_is_wrong_use(app, address, says):
+    answer = app.test_cli_runner().invoke(args=["copy-database", "--to", address])
+    assert answer.exit_code == 2
+    assert says in answer.output
+
+
+def test_the_short_name_of_postgresql_is_one_too(app):
+    answer = app.test_cli_runner().invoke(args=["copy-database", "--to", "postgres://nobody@127.0.0.1:1/coin"])
+    assert answer.exit_code == 1
+    assert "connection refused" in answer.output.lower()
 
 
 def test_a_refusal_is_a_sentence(app, engine, settings):

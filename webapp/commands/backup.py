@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from flask.cli import with_appcontext
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from storage_core.chosen import Sample
 from storage_core.db import session_scope, utc_now
 from storage_core.object_settings import storage_uri
 from webapp.commands.store import Part
-from webapp.commands.terminal import FINDINGS, problems, progress, say, say_json
+from webapp.commands.terminal import FINDINGS, DatabaseAddress, problems, progress, say, say_json
 from webapp.extensions import db, settings
 from webapp.filters import file_size
 from workers import VERSION
@@ -31,21 +31,6 @@ if TYPE_CHECKING:
 DATABASE = "coin-hts.sqlite3"
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 name_argument = click.argument("backup", metavar="BACKUP")
-
-
-class Address(click.ParamType[URL]):
-    """The address of a database."""
-
-    name = "url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> URL:
-        """As SQLAlchemy has it; the short name of PostgreSQL too."""
-        try:
-            return make_url(str(value).replace("postgres://", "postgresql://", 1))
-        except ArgumentError:
-            self.fail(
-                "not an address (not shown: it may hold a password); sqlite:///file, postgresql://...", param, ctx
-            )
 
 
 @click.group("backup", invoke_without_command=True)
@@ -172,7 +157,7 @@ def prune(dry_run: bool, as_json: bool) -> None:
 @with_appcontext
 @name_argument
 @click.option("--into", type=click.Path(path_type=Path), required=True, help="An empty folder: the new DATA_DIR.")
-@click.option("--database-url", type=Address(), help=f"An empty database; left out: {DATABASE} in that folder.")
+@click.option("--database-url", type=DatabaseAddress(), help=f"An empty database; left out: {DATABASE} in that folder.")
 @click.option(
     "--results-into", metavar="URI", help="An empty s3://bucket/prefix for the results, instead of the folder."
 )

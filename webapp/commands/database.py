@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 from flask.cli import with_appcontext
+from sqlalchemy.engine import URL
 
 from webapp.commands.store import json_option
-from webapp.commands.terminal import problems, progress, say, say_json
+from webapp.commands.terminal import DatabaseAddress, problems, progress, say, say_json
 from webapp.extensions import settings
 
 
@@ -16,12 +17,13 @@ from webapp.extensions import settings
     "--to",
     "target",
     required=True,
+    type=DatabaseAddress(),
     envvar="TARGET_DATABASE_URL",
     show_envvar=True,
     help="Address of an empty database, as DATABASE_URL has it. Without the option it is read from the environment.",
 )
 @json_option
-def copy_database(target: str, as_json: bool) -> None:
+def copy_database(target: URL, as_json: bool) -> None:
     """Copy every row into another, empty database: from SQLite to PostgreSQL, or back.
 
     Stop the product first. The target is filled and compared in one transaction: it holds everything or nothing.
@@ -32,7 +34,8 @@ def copy_database(target: str, as_json: bool) -> None:
     from storage_core.copy_database import copy_database as copy
 
     with problems(), progress("Copying tables") as step:
-        counts = copy(settings().database_url, target, lambda name, done, of: step(done, of, 0))
+        address = target.render_as_string(hide_password=False)
+        counts = copy(settings().database_url, address, lambda name, done, of: step(done, of, 0))
     if as_json:
         say_json({"tables": counts, "rows": sum(counts.values())})
         return

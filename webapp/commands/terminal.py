@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
-from storage_core.errors import BadFilter, StorageError
+from storage_core.errors import BadFilter, SettingsError, StorageError
+from storage_core.settings import database_address
 
 Step = Callable[[int, int, int], None]
 FINDINGS = 1
@@ -34,6 +36,19 @@ class Instant(click.ParamType[datetime]):
         except ValueError:
             self.fail(f"{value!r} is not a date such as 2026-11-01 or 2026-11-01T09:00:00+09:00", param, ctx)
         return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+class DatabaseAddress(click.ParamType[URL]):
+    """The address of a database, as DATABASE_URL may have it."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> URL:
+        """As SQLAlchemy has it."""
+        try:
+            return make_url(database_address("it", str(value)))
+        except SettingsError as error:
+            self.fail(f"{error}", param, ctx)
 
 
 @contextmanager
