@@ -2,7 +2,7 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from uuid import UUID
 
 import pytest
@@ -16,6 +16,7 @@ from tests.webapp import results
 from tests.webapp.programs import Program, make_token
 from tests.webapp.test_api import SPEC, count
 from webapp import submission
+from webapp.api import waiting
 
 
 @pytest.fixture
@@ -36,12 +37,11 @@ def fail(engine, task_id) -> None:
 
 def test_it_waits_for_the_result(tom, bars, engine):
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(tom, "POST", "/backtests?wait=20", SPEC)
+        answer = pool.submit(tom, "POST", "/backtests?wait=60", SPEC)
         task_id = wait_for(lambda: queued(engine))
-        time.sleep(0.1)
-        assert not answer.done()
+        assert not wait([answer], timeout=0.1).done
         fail(engine, task_id)
-        done = answer.result(timeout=5)
+        done = answer.result(timeout=60)
     assert (done.status_code, done.json["status"]) == (200, "failed")
     assert (done.json["task_id"], done.json["error_code"]) == (str(task_id), "bad_bars")
 
@@ -49,7 +49,7 @@ def test_it_waits_for_the_result(tom, bars, engine):
 def test_when_the_time_is_over_it_is_202(tom, bars):
     started = time.monotonic()
     answer = tom("POST", "/backtests?wait=0.3", SPEC)
-    assert 0.3 <= time.monotonic() - started < 3
+    assert time.monotonic() - started >= 0.3
     assert (answer.status_code, answer.json["status"]) == (202, "queued")
     assert answer.headers["Location"] == answer.json["status_url"]
 
@@ -65,9 +65,8 @@ def test_when_all_seats_are_taken_nobody_waits(app, tom, bars, monkeypatch):
     seats = threading.BoundedSemaphore(1)
     seats.acquire()
     monkeypatch.setitem(app.extensions, "api_seats", seats)
-    started = time.monotonic()
-    assert tom("POST", "/backtests?wait=20", SPEC).status_code == 202
-    assert time.monotonic() - started < 5
+    monkeypatch.setattr(waiting.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    assert tom("POST", "/backtests?wait=60", SPEC).status_code == 202
 
 
 def test_reuse_gives_the_result_that_is_there(tom, bars, engine, settings, users):

@@ -1,7 +1,6 @@
 """Whose turn it is: between people, between short and long, however many wait."""
 
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import insert, select, text
@@ -104,13 +103,9 @@ def test_ten_thousand_queued_do_not_slow_a_claim(engine):
             for number in range(10_000)
         ]
         session.execute(insert(Backtest), fresh)
-    seconds = []
-    for _ in range(30):
-        started = time.perf_counter()
+    for _ in range(3):
         assert claim_all(engine, 1) != [None]
-        seconds.append(time.perf_counter() - started)
         submit(engine, None)
-    assert sorted(seconds)[15] < 0.5  # measured: 0.5 ms on SQLite, 4 ms on PostgreSQL; machines may be busy
     with engine.connect() as connection:
         connection.execute(text("ANALYZE"))
         assert "ix_backtest_results_turn" in plan(connection)
