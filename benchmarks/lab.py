@@ -165,10 +165,18 @@ class Postgres:
 
     def restart(self, *, seconds_away: float = 0.0) -> None:
         """Have it drop everything at once (its immediate shutdown), and start it again with crash recovery."""
+        self.stop()
+        time.sleep(seconds_away)
+        self.start()
+
+    def stop(self) -> None:
+        """Have it drop everything at once: its immediate shutdown."""
         process = self.server.get_postmaster_info().process
         process.send_signal(signal.SIGQUIT)
         psutil.wait_procs([process], timeout=20)
-        time.sleep(seconds_away)
+
+    def start(self) -> None:
+        """Start it again, with crash recovery."""
         self.server.ensure_postgres_running()
 
     def close(self) -> None:
