@@ -2,15 +2,17 @@
 
 import threading
 import time
+from contextlib import ExitStack
 
-import redis
 import structlog
 from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from storage_core.settings import Settings
+from workers.alone import alone
 from workers.conditions import Surroundings, look
+from workers.errors import BrokerDown
 from workers.send_alerts import send_owed
 
 log = structlog.get_logger("alerts")
@@ -36,24 +38,12 @@ def run_alerting(engine: Engine, settings: Settings, broker: RedisBroker, stop: 
 
 def tell(engine: Engine, settings: Settings, broker: RedisBroker) -> None:
     """Send what the channels are owed, unless another clock does so at this moment."""
-    if not settings.alert_urls or not _mine_to_send(broker):
+    if not settings.alert_urls:
         return
-    try:
-        send_owed(engine, settings)
-    finally:
-        _done(broker)
-
-
-def _mine_to_send(broker: RedisBroker) -> bool:
-    """Of two clocks one sends. Without a queue server both do: twice is better than not at all."""
-    try:
-        return bool(broker.client.set(SENDING_KEY, "1", nx=True, px=SENDING_MS))
-    except redis.RedisError:
-        return True
-
-
-def _done(broker: RedisBroker) -> None:
-    try:
-        broker.client.delete(SENDING_KEY)
-    except redis.RedisError as error:
-        log.info("the turn to send alerts ends by itself", error=str(error))
+    with ExitStack() as stack:
+        try:
+            mine = stack.enter_context(alone(broker, SENDING_KEY, milliseconds=SENDING_MS))
+        except BrokerDown:
+            mine = True  # of two clocks both send then: twice is better than not at all
+        if mine:
+            send_owed(engine, settings)

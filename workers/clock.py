@@ -5,7 +5,6 @@ import threading
 from datetime import timedelta
 from uuid import UUID
 
-import redis
 import structlog
 from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Engine
@@ -18,6 +17,7 @@ from storage_core.logs import configure_logs
 from storage_core.settings import Settings
 from storage_core.sources import engine_sha256
 from workers.alerting import run_alerting
+from workers.alone import alone
 from workers.child import die_with_parent
 from workers.dead_letters import bury
 from workers.errors import BrokerDown
@@ -34,7 +34,7 @@ log = structlog.get_logger("clock")
 TICK_SECONDS = 2.0
 SILENT_FOR = timedelta(seconds=15)
 MOST_TICKETS = 1_000  # enough for any number of workers until the next tick, however many rows are queued
-TOP_UP_KEY, TOP_UP_MS = "coin-hts:top-up", 1_000
+TOP_UP_KEY, TOP_UP_MS = "coin-hts:top-up", 10_000
 
 
 def tick(engine: Engine, broker: RedisBroker, *, silent_for: timedelta = SILENT_FOR) -> int:
@@ -64,24 +64,22 @@ def top_up(engine: Engine, broker: RedisBroker) -> int:
     """Send tickets until there are as many as queued backtests, or 1,000: whatever became of those sent before.
 
     This is what heals a broker that was away, or has lost its data, wholly or in part. Tickets that came to nothing
-    cannot pile up, because the count includes them. Returns how many were sent; raises BrokerDown.
+    cannot pile up, because the count includes them. Of two clocks at once one looks and fills the gap. Returns how
+    many were sent; raises BrokerDown.
     """
+    with alone(broker, TOP_UP_KEY, milliseconds=TOP_UP_MS) as mine:
+        return _fill(engine, broker) if mine else 0
+
+
+def _fill(engine: Engine, broker: RedisBroker) -> int:
     with session_scope(engine) as session:
         queued = fair_queue.in_line(session, limit=MOST_TICKETS, now=utc_now())
     missing = len(queued) - count_tickets(broker)
-    if missing <= 0 or not _first_to_top_up(broker):
+    if missing <= 0:
         return 0
     send_backtests(broker, queued[:missing])
     log.info("sent tickets", count=missing)
     return missing
-
-
-def _first_to_top_up(broker: RedisBroker) -> bool:
-    """Of two clocks that see the same gap, one fills it."""
-    try:
-        return bool(broker.client.set(TOP_UP_KEY, "1", nx=True, px=TOP_UP_MS))
-    except redis.RedisError as error:
-        raise BrokerDown(str(error)) from error
 
 
 def run_clock(engine: Engine, broker: RedisBroker, stop: threading.Event) -> None:
