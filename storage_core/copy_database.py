@@ -37,6 +37,12 @@ def copy_database(source_url: str, target_url: str, on_table: OnTable | None = N
     target holds rows, or does not take one.
     """
     source, target = make_engine(source_url), make_engine(target_url)
+
+    def before(name: str, done: int, of: int) -> None:
+        _check_that_nothing_began(source)
+        if on_table is not None:
+            on_table(name, done, of)
+
     try:
         if source.url == target.url:
             raise CopyRefused("source and target are the same database")
@@ -48,7 +54,7 @@ def copy_database(source_url: str, target_url: str, on_table: OnTable | None = N
             _check_that_nothing_runs(reading)
             _keep_others_out(writing)
             _check_that_nothing_is_there(writing)
-            counts = _copy_tables(reading, writing, on_table or (lambda name, done, of: None))
+            counts = _copy_tables(reading, writing, before)
             _check_that_nothing_began(source)
             return counts
     finally:
