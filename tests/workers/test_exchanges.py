@@ -2,11 +2,12 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from tests.exchange_server import START, answer, binance, hang_up, say_nothing, truncate, upbit
-from workers.exchanges import open_exchange
+from workers.exchanges import client, open_exchange
 from workers.exchanges.binance import Binance
 from workers.exchanges.client import Pace
 from workers.exchanges.errors import (
@@ -224,12 +225,32 @@ def test_what_is_left_of_a_second_or_a_minute_is_heeded(server, upbit_client, bi
     assert 0 < max(pauses) <= 60
 
 
-def test_the_pace_spreads_requests_of_all_threads():
+@pytest.fixture
+def noon(monkeypatch):
+    """The clock stands still."""
+    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: 1_000.0))
+
+
+def test_the_pace_spreads_requests_of_all_threads(noon):
     waits = []
     pace = Pace(2.0)
     for _ in range(4):
         pace.wait(waits.append)
-    assert [round(wait, 1) for wait in waits] == [0.5, 1.0, 1.5]
+    assert waits == [0.5, 1.0, 1.5]
+
+
+def test_who_has_a_place_in_line_is_held_like_everybody_else(noon):
+    """The exchange asks one thread for patience while another one waits for its turn."""
+    pace, waits = Pace(2.0), []
+
+    def pause(seconds):
+        waits.append(seconds)
+        if len(waits) == 1:
+            pace.hold(60)
+
+    pace.wait(pause)
+    pace.wait(pause)
+    assert waits == [0.5, 60.0]
 
 
 def test_without_ccxt_it_says_how_to_get_it(settings_only, monkeypatch):

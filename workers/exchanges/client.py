@@ -41,19 +41,23 @@ class Pace:
         self._between = 1 / per_second
         self._lock = threading.Lock()
         self._next = 0.0
+        self._holds = 0
 
     def wait(self, pause: Pause) -> None:
-        """Wait for a place in line."""
-        with self._lock:
-            now = time.monotonic()
-            mine = max(now, self._next)
-            self._next = mine + self._between
-        if mine > now:
-            pause(mine - now)
+        """Wait for a place in line, and for another one when everybody was held meanwhile."""
+        held: int | None = None
+        while held != self._holds:
+            with self._lock:
+                held, now = self._holds, time.monotonic()
+                mine = max(now, self._next)
+                self._next = mine + self._between
+            if mine > now:
+                pause(mine - now)
 
     def hold(self, seconds: float) -> None:
-        """Nobody goes for so many seconds."""
+        """Nobody goes for so many seconds, nor who has a place in line already."""
         with self._lock:
+            self._holds += 1
             self._next = max(self._next, time.monotonic() + seconds)
 
 
