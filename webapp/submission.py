@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from flask import current_app
+from sqlalchemy.exc import IntegrityError
 
 from engine.catalog import STRATEGIES, Catalog
 from engine.spec import BacktestSpec, parse_spec, spec_to_dict
@@ -35,8 +36,14 @@ def enter(spec: BacktestSpec, *, owner: Person, source: str, task_id: UUID | Non
     session = db.session()
     if task_id is not None and (known := session.get(Backtest, task_id)) is not None:
         return known
-    made = backtests.create(session, spec=spec_to_dict(spec), owner_id=owner.id, source=source, task_id=task_id)
-    session.commit()
+    try:
+        made = backtests.create(session, spec=spec_to_dict(spec), owner_id=owner.id, source=source, task_id=task_id)
+        session.commit()
+    except IntegrityError:
+        session.rollback()
+        if task_id is None or (known := session.get(Backtest, task_id)) is None:
+            raise
+        return known  # who sends the same request had waited long enough to go on with it
     return dispatch(made)
 
 

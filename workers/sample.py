@@ -4,6 +4,7 @@ import uuid
 
 import dramatiq
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 
 from engine.spec import parse_spec, spec_to_dict
 from storage_core import backtests
@@ -26,11 +27,14 @@ SAMPLE = {
 
 def submit_sample(engine: Engine, settings: Settings, broker: dramatiq.Broker) -> bool:
     """Queue the sample backtest unless it was queued before, in this or an earlier life; True if it was new."""
-    with session_scope(engine) as session:
-        if session.get(Backtest, SAMPLE_ID) is not None:
-            return False
-        spec = spec_to_dict(parse_spec({**SAMPLE, "timezone": settings.timezone}))
-        backtests.create(session, spec=spec, owner_id=None, source="sample", task_id=SAMPLE_ID)
+    try:
+        with session_scope(engine) as session:
+            if session.get(Backtest, SAMPLE_ID) is not None:
+                return False
+            spec = spec_to_dict(parse_spec({**SAMPLE, "timezone": settings.timezone}))
+            backtests.create(session, spec=spec, owner_id=None, source="sample", task_id=SAMPLE_ID)
+    except IntegrityError:
+        return False  # another machine starts at this moment, too
     try:
         send_backtest(broker, SAMPLE_ID)
     except BrokerDown:

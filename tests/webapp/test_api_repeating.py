@@ -161,6 +161,21 @@ def test_a_process_that_died_after_the_commit_leaves_one_backtest(app, tom, bars
         assert str(session.scalars(select(Backtest.task_id)).one()) == again.json["task_id"]
 
 
+def test_who_goes_on_with_a_request_that_is_still_at_work_makes_no_second_backtest(tom, bars, engine, monkeypatch):
+    """The first was only slow, and both find that there is none yet."""
+    create, made = backtests.create, []
+
+    def just_after_the_other(session, **options):
+        with session_scope(engine) as other:
+            made.append(str(create(other, **options).task_id))
+        return create(session, **options)
+
+    monkeypatch.setattr(backtests, "create", just_after_the_other)
+    answer = tom("POST", "/backtests/async", SPEC, Idempotency_Key="one")
+    assert (answer.status_code, [answer.json["task_id"]]) == (202, made)
+    assert count(engine) == 1
+
+
 def test_while_the_first_is_worked_on_the_second_is_told_to_wait(tom, bars, engine, monkeypatch):
     monkeypatch.setattr("webapp.api.repeating.PATIENCE", 0.2)
     tom("POST", "/backtests/async", SPEC, Idempotency_Key="one")
