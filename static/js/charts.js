@@ -275,6 +275,7 @@
       if (!made) return;
       const logo = box.querySelector("#tv-attr-logo");
       if (logo) logo.href = "https://www.tradingview.com/"; // the address it comes with tells which page is open
+      onPaper(box, made.chart);
       live.set(box, { ...made, stop: () => (made.stop(), made.chart.remove()) });
       box.dataset.drawn = "true";
     } catch (error) {

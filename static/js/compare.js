@@ -121,6 +121,7 @@
     const logo = box.querySelector("#tv-attr-logo");
     if (logo) logo.href = "https://www.tradingview.com/"; // the address it comes with tells which page is open
     box.dataset.drawn = "true";
+    onPaper(box, chart);
     return () => {
       clearTimeout(timer);
       document.removeEventListener("themechange", paint);

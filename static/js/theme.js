@@ -23,13 +23,20 @@
   } catch {
     // Without a storage there is nothing to forget.
   }
+  let printing = false;
   const apply = () => {
-    const theme = chosen() || (system.matches ? "dark" : "light");
+    const theme = printing ? "light" : chosen() || (system.matches ? "dark" : "light");
     root.dataset.bsTheme = theme;
     document.dispatchEvent(new CustomEvent("themechange", { detail: theme }));
   };
   apply();
   system.addEventListener("change", apply);
+  for (const [when, now] of [["beforeprint", true], ["afterprint", false]]) {
+    addEventListener(when, () => {
+      printing = now;
+      apply();
+    });
+  }
   document.addEventListener("click", (event) => {
     if (!event.target.closest("[data-theme-switch]")) return;
     const next = root.dataset.bsTheme === "dark" ? "light" : "dark";
