@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage_core import jobs
+from storage_core import bar_upload, jobs
 from storage_core.db import session_scope
 from tests.webapp.test_data import csv
 
@@ -33,6 +33,25 @@ def test_bars_that_differ_are_a_conflict_until_an_admin_decides(trader, admin, b
     assert post(trader, f"{PLACE}&wins=stored", csv(close=101.5)).json["conflicts"] == 5
     assert post(admin, f"{PLACE}&wins=new", csv(close=101.5)).status_code == 200
     assert bars.read("KRW-XRP", "1h").close[0] == 101.5
+
+
+@pytest.mark.parametrize("close", [101.0, 101.5])
+def test_bars_that_came_while_the_file_was_looked_at_are_compared_too(trader, bars, monkeypatch, close):
+    report = bar_upload.report
+
+    def then_others_come(store, path, looked, reading):
+        found = report(store, path, looked, reading)
+        first = {name: column[:3] for name, column in found.checked.bars.columns().items()}
+        store.merge("KRW-XRP", "1h", {**first, "close": first["close"] * 0 + close})
+        return found
+
+    monkeypatch.setattr(bar_upload, "report", then_others_come)
+    told = post(trader, PLACE, csv(close=101.0))
+    if close == 101.0:
+        assert (told.json["added"], told.json["same"]) == (2, 3)
+    else:
+        assert (told.status_code, told.json["code"]) == (409, "bars_differ")
+        assert len(bars.read("KRW-XRP", "1h")) == 3
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 from flask import Response, request, url_for
@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 
 from engine.spec import TIMEFRAMES
 from storage_core import bar_upload_files, jobs
+from storage_core.bar_errors import BarConflicts
 from storage_core.errors import BadFilter, JobEnded, JobNotFound
 from storage_core.fetch_request import KIND
 from storage_core.models import STATUSES, Job
@@ -25,6 +26,9 @@ from webapp.extensions import bar_store, db, settings
 from webapp.fetching import check_wins, may_stop, start_fetch
 from webapp.login import need_trader
 from webapp.problems import problem
+
+if TYPE_CHECKING:
+    from storage_core.bar_merge import MergePlan
 
 Timeframe = Literal[tuple(TIMEFRAMES)]  # type: ignore[valid-type]
 Side = Literal["stored", "new"]
@@ -130,12 +134,12 @@ def _uploaded(query: UploadQuery) -> Response:
             return _refused("body", "; ".join([*found.problems, *first]))
         plan = found.plan
         if plan.conflicts and query.wins is None:
-            shown = [{"timestamp": one.at.isoformat(), "stored": one.stored, "new": one.new} for one in plan.examples]
-            return problem(
-                "bars_differ", f"{plan.conflicts:,} stored bars differ; say which side wins.", examples=shown
-            )
+            return _differ(plan)
         if not query.dry_run:
-            bar_store().merge(query.symbol, query.timeframe, found.checked.bars, wins=query.wins)
+            try:
+                _, plan = bar_store().merge_planned(query.symbol, query.timeframe, found.checked.bars, wins=query.wins)
+            except BarConflicts as error:  # others were stored since the report was made
+                return _differ(error.plan)
             audit("bars.uploaded", f"{query.symbol} {query.timeframe}", rows=found.checked.rows)
             db.session.commit()
     said = UploadReport(
@@ -144,6 +148,11 @@ def _uploaded(query: UploadQuery) -> Response:
         last=found.last, stored=not query.dry_run,
     )  # fmt: skip
     return to_json(said)
+
+
+def _differ(plan: MergePlan) -> Response:
+    shown = [{"timestamp": one.at.isoformat(), "stored": one.stored, "new": one.new} for one in plan.examples]
+    return problem("bars_differ", f"{plan.conflicts:,} stored bars differ; say which side wins.", examples=shown)
 
 
 @blueprint.post("/data/fetch", tags=[CATALOGUE], responses=answers({202: JobStatus}, 400, 413, 415, 422))

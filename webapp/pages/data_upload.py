@@ -8,7 +8,6 @@ from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
-from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from storage_core import bar_upload_files
@@ -72,14 +71,15 @@ def save(upload_id: UUID) -> AnyResponse:
         return vary(make_response(render_template("data/upload.html", **context), 422))
     reading: Reading = context["reading"]
     try:
-        bar_store().merge(reading.symbol, reading.timeframe, found.checked.bars, wins=wins)  # type: ignore[arg-type]
+        bars, which = found.checked.bars, (reading.symbol, reading.timeframe)
+        done = bar_store().merge_planned(*which, bars, wins=wins)[1]  # type: ignore[arg-type]
     except BarConflicts:
         context["errors"]["wins"] = _("Say which side wins where bars differ.")
         return vary(make_response(render_template("data/upload.html", **context), 422))
     audit("bars.uploaded", f"{reading.symbol} {reading.timeframe}", file=kept.name, rows=found.checked.rows)
     db.session.commit()
     bar_upload_files.drop(settings(), kept)
-    flash(_("%(name)s is saved: %(added)s bars added.", name=kept.name, added=f"{found.plan.added:,}"))
+    flash(_("%(name)s is saved: %(added)s bars added.", name=kept.name, added=f"{done.added:,}"))
     return go_to(url_for("data.detail", symbol=reading.symbol, timeframe=reading.timeframe))
 
 
