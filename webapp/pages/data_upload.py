@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from storage_core import bar_upload_files
