@@ -20,21 +20,22 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
-from storage_core.db import utc_now
+from storage_core.db import take_turns, utc_now
 from storage_core.errors import JobEnded, JobLost, JobNotFound
 from storage_core.logs import current_request_id
 from storage_core.models import Job
 from storage_core.names import storable_text
 
 __all__ = [
-    "MAX_ATTEMPTS", "Beat", "JobClaim", "cancel", "claim_next", "create", "due", "fail", "finish", "get", "heartbeat",
-    "keep", "listed", "look", "mark_cancelled", "release", "report", "requeue_lost",
+    "MAX_ATTEMPTS", "Beat", "JobClaim", "cancel", "claim_next", "create", "create_alone", "due", "fail", "finish",
+    "get", "heartbeat", "keep", "listed", "look", "mark_cancelled", "release", "report", "requeue_lost",
 ]  # fmt: skip
 
 Beat: TypeAlias = Literal["ok", "cancel", "lost"]
 
 MAX_ATTEMPTS = 3
 WORKER_LOST = "worker_lost"
+ACTIVE = ("queued", "running")
 LONGEST_MESSAGE, LONGEST_PHASE = 10_000, 200
 _CANCEL_TRIES = 3
 _PLAIN = {"synchronize_session": False}  # rows are read afresh by `get`, never patched in memory
@@ -84,6 +85,16 @@ def create(
     session.add(job)
     session.flush()
     return job
+
+
+def create_alone(
+    session: Session, *, kind: str, args: Mapping[str, Any], owner_id: int, beside: Sequence[str]
+) -> Job | None:
+    """Insert a queued job unless one of the kinds `beside` waits or runs: then None. Of two who ask at once one may."""
+    take_turns(session, f"asking for {', '.join(sorted(beside))}")
+    if listed(session, kinds=beside, statuses=ACTIVE, limit=1):
+        return None
+    return create(session, kind=kind, args=args, owner_id=owner_id)
 
 
 def get(session: Session, job_id: UUID) -> Job:

@@ -8,8 +8,10 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from storage_core import jobs
+from storage_core.accounts import create_user
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import JobEnded, JobLost, JobNotFound
+from tests.storage_core.at_once import together
 
 
 def make(engine, **options):
@@ -41,6 +43,24 @@ def test_a_job_from_queued_to_completed(engine):
         jobs.finish(session, taken, {"rows": 12})
     ended = row(engine, job_id)
     assert (ended.status, ended.progress, ended.outcome, ended.phase) == ("completed", 1.0, {"rows": 12}, "")
+
+
+def test_of_many_who_ask_at_once_for_what_should_be_done_alone_one_gets_it(engine):
+    with session_scope(engine) as session:
+        owner = create_user(session, name="kim").id
+    made = []
+
+    def ask():
+        with session_scope(engine) as session:
+            made.append(jobs.create_alone(session, kind="backup", args={}, owner_id=owner, beside=["backup", "verify"]))
+
+    together(*[ask] * 4)
+    (first,) = filter(None, made)
+    assert len(made) == 4
+    with session_scope(engine) as session:
+        jobs.cancel(session, first.job_id)
+    ask()
+    assert made[-1] is not None
 
 
 def test_the_longest_waiting_is_taken_first_and_only_of_the_kinds_asked_for(engine):

@@ -19,7 +19,7 @@ from storage_core.backup_summary import Summary, summaries
 from storage_core.db import utc_now
 from storage_core.errors import JobEnded, JobNotFound, StorageError
 from webapp.audit import audit
-from webapp.context.backups import ACTIVE, JobLine, ctx_backups, ctx_job, ctx_line, ctx_restoring
+from webapp.context.backups import JobLine, ctx_backups, ctx_job, ctx_line, ctx_restoring
 from webapp.extensions import broker, db, settings
 from webapp.htmx import go_to, replacing
 from webapp.login import need_admin, need_trader, person
@@ -60,11 +60,11 @@ def ask() -> AnyResponse:
     kind, backup = request.form.get("kind", ""), request.form.get("backup", "")
     if kind not in ASKED_FOR or (backup and not is_id(backup)):
         abort(400, _("Only a backup, a verify or a rehearsal can be asked for."))
-    if any(job.kind == kind for job in jobs.listed(db.session(), kinds=[kind], statuses=ACTIVE, limit=1)):
+    args = {"backup": backup} if backup else {}
+    job = jobs.create_alone(db.session(), kind=kind, args=args, owner_id=person().id, beside=[kind])
+    if job is None:
         flash(_("That is under way already."))
     else:
-        args = {"backup": backup} if backup else {}
-        job = jobs.create(db.session(), kind=kind, args=args, owner_id=person().id)
         audit(f"backup.{ASKED_FOR[kind]}", backup)
         db.session.commit()
         _send(job.job_id)

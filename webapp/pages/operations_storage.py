@@ -18,7 +18,6 @@ from storage_core.models import Job
 from storage_core.stats import Stats, storage_stats
 from webapp.audit import audit
 from webapp.context.storage import (
-    ACTIVE,
     CLEAN_UP,
     RECONCILE,
     UNDELETE,
@@ -113,10 +112,11 @@ def _rules(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _begin(kind: str, args: Mapping[str, Any]) -> AnyResponse:
     session = db.session()
-    if jobs.listed(session, kinds=[CLEAN_UP, UNDELETE], statuses=ACTIVE, limit=1):
+    about = {**args, "by": person().name}
+    job = jobs.create_alone(session, kind=kind, args=about, owner_id=person().id, beside=[CLEAN_UP, UNDELETE])
+    if job is None:
         flash(_("One clean-up is under way; wait for its end."))
         return go_to(url_for("operations_storage.page", _anchor="storage-work"))
-    job = jobs.create(session, kind=kind, args={**args, "by": person().name}, owner_id=person().id)
     session.commit()
     from workers.queue import send_job
 
