@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -98,6 +99,21 @@ def run_clock(engine: Engine, broker: RedisBroker, stop: threading.Event) -> Non
         log.warning("the sign of life stays and falls silent", error=str(error))
 
 
+class Part(threading.Thread):
+    """Work beside the ticks, until `stop`. If it breaks, the clock ends, and begins again with all of its parts."""
+
+    def __init__(self, work: Callable[..., None], *about: object, stop: threading.Event) -> None:
+        super().__init__(name=work.__name__, daemon=True)
+        self._work, self._about, self._stop_all = work, about, stop
+
+    def run(self) -> None:
+        """Work; a clock that went on without it would not be missed for days."""
+        try:
+            self._work(*self._about, self._stop_all)
+        finally:
+            self._stop_all.set()
+
+
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     die_with_parent()
@@ -107,13 +123,14 @@ def main() -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     engine, broker = make_engine(settings.database_url), make_broker(settings.broker_url)
-    housekeeping = threading.Thread(target=run_housekeeping, args=(engine, settings, stop), daemon=True)
-    alerting = threading.Thread(target=run_alerting, args=(engine, settings, broker, stop), daemon=True)
-    backups = threading.Thread(target=run_backup_schedule, args=(engine, settings, stop), daemon=True)
+    parts = [
+        Part(run_housekeeping, engine, settings, stop=stop),
+        Part(run_backup_schedule, engine, settings, stop=stop),
+        Part(run_alerting, engine, settings, broker, stop=stop),
+    ]
     try:
-        housekeeping.start()
-        backups.start()
-        alerting.start()
+        for part in parts:
+            part.start()
         run_clock(engine, broker, stop)
     finally:
         broker.close()

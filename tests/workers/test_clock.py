@@ -8,7 +8,7 @@ import pytest
 from storage_core import backtests
 from storage_core.db import session_scope, utc_now
 from tests.workers.examples import kinds, queue, row
-from workers.clock import TOP_UP_KEY, tick
+from workers.clock import TOP_UP_KEY, Part, tick
 from workers.dead_letters import list_dead
 from workers.errors import BrokerDown
 from workers.queue import count_tickets, make_broker, send_backtest
@@ -115,3 +115,16 @@ def test_a_broker_that_is_away_is_said_and_nothing_is_lost(settings, tmp_path):
         tick(runtime.engine, runtime.broker)
     assert row(runtime, task_id).status == "queued"
     runtime.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_part_of_the_clock_that_breaks_ends_it_so_that_all_of_it_begins_again():
+    stop = threading.Event()
+
+    def housekeeping(rounds, stop):
+        raise ZeroDivisionError(rounds)
+
+    part = Part(housekeeping, 3, stop=stop)
+    part.start()
+    assert stop.wait(60)
+    part.join()
