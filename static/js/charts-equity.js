@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const { say } = Words;
-  const { create, fetchData, note, legend, follow, points, theme, colours, faded, compact, price, equityColours, drawdownColours } = Charts;
+  const { create, fit, fetchData, note, legend, follow, points, theme, colours, faded, compact, price, equityColours, drawdownColours } = Charts;
 
   Charts.kinds.equity = async (box) => {
     const first = await fetchData(box);
@@ -44,14 +44,14 @@
     };
     paint();
     draw(first);
-    chart.timeScale().fitContent();
+    fit(chart, first);
     chart.subscribeCrosshairMove((event) => {
       const index = event.time === undefined ? current.t.length - 1 : current.t.indexOf(event.time);
       if (index >= 0) read(index);
     });
     const whole = async () => {
       draw(await fetchData(box, null, true));
-      chart.timeScale().fitContent();
+      fit(chart, current);
     };
     return { chart, paint, whole, stop: follow(box, chart, draw, first.range) };
   };

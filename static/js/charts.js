@@ -9,13 +9,13 @@
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const faded = (hex, alpha) => `${hex}${Math.round(alpha * 255).toString(16).padStart(2, "0")}`;
   // Korean counts in ten thousands.
-  const UNITS = lang === "ko" ? [[1e12, 1e12, "조"], [1e8, 1e8, "억"], [1e5, 1e4, "만"]] : [[1e12, 1e12, "T"], [1e9, 1e9, "B"], [1e6, 1e6, "M"], [1e5, 1e3, "k"]];
+  const UNITS = lang === "ko" ? [[1e12, 1e12, "조"], [1e8, 1e8, "억"], [1e5, 1e4, "만"]] : [[1e12, 1e12, "T"], [1e9, 1e9, "B"], [1e6, 1e6, "M"]];
   const compact = (value) => {
     const size = Math.abs(value);
     for (const [from, unit, letter] of UNITS) {
       if (size >= from) return (value / unit).toLocaleString("en", { minimumFractionDigits: size / unit < 1000 ? 2 : 0, maximumFractionDigits: size / unit < 1000 ? 2 : 0 }) + letter;
     }
-    return value.toLocaleString("en", size >= 1 ? { maximumFractionDigits: 2 } : { maximumSignificantDigits: 4 });
+    return value.toLocaleString("en", size >= 1 ? { maximumFractionDigits: size >= 1e5 ? 0 : 2 } : { maximumSignificantDigits: 4 });
   };
   const price = (value) =>
     value.toLocaleString("en", { maximumFractionDigits: Math.abs(value) >= 1e5 ? 0 : Math.abs(value) >= 100 ? 2 : 6 });
@@ -61,6 +61,7 @@
       ...theme(),
       timeScale: {
         ...theme().timeScale, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05, rightOffset: 2,
+        lockVisibleTimeRangeOnResize: true, // a turned phone shows the same days
         tickMarkFormatter: tick(() => chart),
       },
       crosshair: { mode: LightweightCharts.CrosshairMode.Normal },
@@ -68,6 +69,12 @@
     });
     box.querySelector("table")?.setAttribute("role", "presentation"); // the library's grid of panes and scales, no data
     return chart;
+  };
+
+  // Everything that is loaded, with room at both ends for half of the outermost words of the axis.
+  const fit = (chart, { t }) => {
+    const edge = (22 * t.length) / Math.max(chart.timeScale().width(), 200);
+    chart.timeScale().setVisibleLogicalRange({ from: -edge, to: t.length - 1 + edge });
   };
 
   const fetchData = async (box, range, press = false) => {
@@ -117,8 +124,8 @@
       if (!logical || count < 2) return;
       const step = (end - start) / (count - 1);
       const view = [start + logical.from * step, start + logical.to * step];
-      const left = logical.from < -1 && start > whole[0];
-      const right = logical.to > count && end < whole[1];
+      const left = logical.from < -1 && start - whole[0] > step; // less than a point would change nothing
+      const right = logical.to > count && whole[1] - end > step;
       const finer = !draw.complete && logical.to - logical.from < count * 0.4;
       if (!left && !right && !finer) return;
       const margin = (view[1] - view[0]) * 0.75;
@@ -147,15 +154,17 @@
     topLineColor: colour.loss, topFillColor1: "transparent", topFillColor2: "transparent",
   });
 
-  const markers = (data, colour) =>
-    data.marks.map(([time, kind, side, at]) => ({
+  const markers = (data, colour, width) => {
+    const share = data.marks.length > width / 8 ? 0.45 : 1;
+    return data.marks.map(([time, kind, side, at]) => ({
       time,
       position: side === "buy" ? "belowBar" : "aboveBar",
       shape: kind === "entry" ? (side === "buy" ? "arrowUp" : "arrowDown") : "circle",
       color: side === "buy" ? colour.gain : colour.loss,
-      size: kind === "entry" ? 1.4 : 0.8,
+      size: share * (kind === "entry" ? 1.4 : 0.8),
       text: data.marks.length <= 16 ? `${say(kind)} ${price(at)}` : "",
     }));
+  };
 
   // Lines of the strategy, and what they belong to: among the candles, the volume, or in a pane of their own.
   const LINE_COLOURS = [1, 2, 3, 4, 5, 6].map((number) => `--line-${number}`);
@@ -199,6 +208,7 @@
     const fills = createSeriesMarkers(series, []);
     const show = legend(box);
     let current = first;
+    const crowded = () => current.marks.length > box.clientWidth / 2; // one every other pixel hides what it marks
     const draw = (data) => {
       current = data;
       draw.complete = data.complete;
@@ -211,7 +221,7 @@
         line.series.applyOptions({ lineWidth: data.complete && !line.faint ? 2 : 1 }); // thin among joined candles
       });
       if (account) for (const name of ["equity", "drawdown"]) account[name].setData(points(data, data[name]));
-      fills.setMarkers(markers(data, colour));
+      fills.setMarkers(crowded() ? [] : markers(data, colour, box.clientWidth));
       read(data.t.length - 1);
     };
     const read = (i) => {
@@ -222,7 +232,8 @@
         if (value !== null) parts.push([line.own ? line.label : say(line.label), line.pane === "below" ? plain(value) : price(value), line.colour.slice(2)]);
       });
       if (account && current.equity[i] !== null) parts.push([say("equity"), compact(current.equity[i]), "equity"], [say("drawdown"), `${current.drawdown[i].toFixed(2)}%`, "drawdown"]);
-      if (current.hidden) parts.push([say("%(n)s fills:", { n: current.hidden.toLocaleString("en") }), say("zoom in to see them")]);
+      const unseen = current.hidden || (crowded() ? current.marks.length : 0);
+      if (unseen) parts.push([say("%(n)s fills:", { n: unseen.toLocaleString("en") }), say("zoom in to see them")]);
       show(parts);
     };
     const paint = () => {
@@ -253,7 +264,7 @@
     };
     paint();
     if (trade) view();
-    else chart.timeScale().fitContent();
+    else fit(chart, current);
     chart.subscribeCrosshairMove((event) => {
       const index = event.time === undefined ? current.t.length - 1 : current.t.indexOf(event.time);
       if (index >= 0) read(index);
@@ -261,7 +272,7 @@
     const whole = async () => {
       trade = null;
       draw(await fetchData(box, null, true));
-      chart.timeScale().fitContent();
+      fit(chart, current);
     };
     return { chart, paint, go, step, whole, stop: follow(box, chart, draw, first.range) };
   };
@@ -293,5 +304,5 @@
   document.addEventListener("themechange", () => live.forEach((made) => made.paint?.()));
   document.addEventListener("htmx:afterSettle", look);
   document.addEventListener("DOMContentLoaded", look); // by then every kind has registered itself
-  window.Charts = { kinds, live, create, fetchData, note, legend, follow, points, theme, colours, css, faded, compact, price, equityColours, drawdownColours };
+  window.Charts = { kinds, live, create, fit, fetchData, note, legend, follow, points, theme, colours, css, faded, compact, price, equityColours, drawdownColours };
 })();

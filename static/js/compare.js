@@ -39,7 +39,7 @@
       autoSize: true,
       crosshair: { mode: CrosshairMode.Normal },
       localization: { locale: Words.lang, dateFormat: Words.lang === "ko" ? "yyyy-MM-dd" : "dd MMM 'yy" },
-      timeScale: { timeVisible: true, secondsVisible: false, minBarSpacing: 0.001, rightOffset: 2 },
+      timeScale: { timeVisible: true, secondsVisible: false, minBarSpacing: 0.001, rightOffset: 2, lockVisibleTimeRangeOnResize: true },
     });
     box.querySelector("table")?.setAttribute("role", "presentation"); // as in charts.js
     const money = { type: "custom", minMove: 0.01, formatter: (value) => value.toFixed(1) };
@@ -93,7 +93,9 @@
     };
     paint();
     draw(first);
-    chart.timeScale().fitContent();
+    const times = new Set(first.series.flatMap((one) => one.t)).size;
+    const edge = (22 * times) / Math.max(chart.timeScale().width(), 200); // half of the outermost words, as in charts.js
+    chart.timeScale().setVisibleLogicalRange({ from: -edge, to: times - 1 + edge });
     chart.subscribeCrosshairMove((event) => read(event.time));
     document.addEventListener("themechange", paint);
 
