@@ -6,6 +6,7 @@ A value that does not exist is shown as an en dash, never as NaN, None or a made
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Final
@@ -104,9 +105,11 @@ def money(value: Number, currency: str, digits: int | None = None) -> str:
 
 
 def duration(seconds: Number) -> str:
-    """0.213 -> 0.21 s, 95 -> 1 min 35 s, 7200 -> 2 h, 200000 -> 2 d 7 h."""
+    """0.0034 -> 3 ms, 0.213 -> 0.21 s, 95 -> 1 min 35 s, 7200 -> 2 h, 200000 -> 2 d 7 h."""
     if seconds is None or is_missing(seconds):
         return MISSING
+    if 0 < seconds < 0.01:
+        return _("%(n)s ms", n=f"{seconds * 1000:.1g}")
     if seconds < 9.95:
         return _("%(n)s s", n=f"{max(seconds, 0):.2f}".rstrip("0").rstrip("."))
     days, rest = divmod(round(seconds), 86_400)
@@ -226,11 +229,17 @@ def missing(why: str) -> Markup:
     return Markup('<abbr class="missing" title="{}">{}</abbr>').format(why, MISSING)
 
 
+def breakable(text: str) -> Markup:
+    """A name or path that a narrow column may break after an underscore or a slash."""
+    pieces = re.split(r"(?<=[_/])", text)
+    return Markup("<wbr>").join(pieces)
+
+
 def ago_element(value: datetime | None) -> Markup:
     """`ago` with the instant in UTC as title."""
     if value is None:
         return escape(MISSING)
-    text = '<time datetime="{}" title="{}">{}</time>'
+    text = '<time class="ago" datetime="{}" title="{}">{}</time>'
     return Markup(text).format(value.astimezone(UTC).isoformat(), utc_title(value), ago(value))  # noqa: S704
 
 
@@ -242,8 +251,8 @@ def _plus(text: str) -> str:
 def init_app(app: Flask) -> None:
     """Register the filters under their own names."""
     for function in (
-        ago_element, chart_seconds, compact, count, currency, day, direction, duration, file_size, missing, moment,
-        money, number, percent, price, rate, signed, signed_percent, spark_points, utc_title, zone_name,
+        ago_element, breakable, chart_seconds, compact, count, currency, day, direction, duration, file_size, missing,
+        moment, money, number, percent, price, rate, signed, signed_percent, spark_points, utc_title, zone_name,
     ):  # fmt: skip
         app.add_template_filter(function, function.__name__)
     app.add_template_test(is_missing, "missing")

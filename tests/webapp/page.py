@@ -16,6 +16,21 @@ CONTAINERS = {"<tr": "tbody", "<td": "tr"}
 AROUND = {"#params", "#market", "#range", "#estimate", "#tabs", "#run", "#new-backtest", "#presets", "#backtest"}
 
 
+def rejoin(root) -> None:
+    """Words without the places where a narrow column may break them: <wbr> is no space."""
+    for parent in list(root.iter()):
+        before = None
+        for child in list(parent):
+            if child.tag != "wbr":
+                before = child
+                continue
+            if before is None:
+                parent.text = (parent.text or "") + (child.tail or "")
+            else:
+                before.tail = (before.tail or "") + (child.tail or "")
+            parent.remove(child)
+
+
 class Page:
     """The elements of a page or a fragment."""
 
@@ -29,6 +44,7 @@ class Page:
             start = re.sub(r"{#.*?#}", "", html.lstrip())[:3]
             self.root = parser.parseFragment(html, container=CONTAINERS.get(start, "div"))
         self.parse_errors = [code for _, code, _ in parser.errors]
+        rejoin(self.root)
         self.elements = [element for element in self.root.iter() if isinstance(element.tag, str)]
 
     @property

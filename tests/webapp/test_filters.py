@@ -55,8 +55,8 @@ def test_price_keeps_the_digits_that_matter(value, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.213, "0.21 s"), (0, "0 s"), (-1, "0 s"), (9.96, "10 s"), (59.6, "1 min"), (95, "1 min 35 s"), (7200, "2 h"),
-     (7260, "2 h 1 min"), (200_000, "2 d 7 h"), (None, "–")],
+    [(0.213, "0.21 s"), (0.0034, "3 ms"), (0, "0 s"), (-1, "0 s"), (9.96, "10 s"), (59.6, "1 min"), (95, "1 min 35 s"),
+     (7200, "2 h"), (7260, "2 h 1 min"), (200_000, "2 d 7 h"), (None, "–")],
 )  # fmt: skip
 def test_duration(seconds, text):
     assert filters.duration(seconds) == text

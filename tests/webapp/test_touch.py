@@ -85,3 +85,30 @@ def test_a_finger_on_a_chart_scrolls_the_page(phone: Page, completed):
     client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     phone.screenshot()  # a frame later the page has moved
     assert phone.evaluate("scrollY") > before + 100
+
+
+def test_what_matters_fits_beside_its_name(phone: Page, completed, settings, engine, users):
+    """Nothing has to be pushed sideways to see how two backtests went."""
+    address = completed()
+    other = results.complete(engine, settings, owner_id=users["ada"], trades=40)
+    table = phone.locator(".compact")
+    places = {"/": table.get_by_role("columnheader", name="Equity")}
+    trades = phone.get_by_role("region", name="Last trades")
+    places[address] = trades.get_by_role("columnheader", name="Return")
+    metrics = phone.get_by_role("region", name="Metrics")
+    places[f"/compare?ids={address.rpartition('/')[2]},{other}"] = metrics.get_by_role("columnheader", name="B")
+    for place, last in places.items():
+        phone.goto(place)
+        expect(last).to_be_visible()
+        box = last.bounding_box()
+        assert box["x"] + box["width"] <= 390, place
+
+
+def test_the_outermost_words_of_an_axis_have_room(phone: Page, completed):
+    phone.goto(f"{completed(count=9_000)}/chart")
+    expect(phone.locator("#candles-chart[data-drawn]")).to_be_visible()
+    shown = "(() => { const [one] = Charts.live.values(); return one.chart.timeScale().getVisibleLogicalRange(); })()"
+    phone.wait_for_function(f"{shown}?.from < -1")
+    phone.set_viewport_size({"width": 844, "height": 390})
+    phone.wait_for_function("[...Charts.live.values()][0].chart.timeScale().width() > 500")
+    phone.wait_for_function(f"{shown}.from < -1")
