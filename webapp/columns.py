@@ -57,6 +57,9 @@ SHORT: Final[Mapping[str, Any]] = {
     "sqn": _("SQN"), "average_trade_pct": _("Avg trade"), "fees": _("Fees"),
 }  # fmt: skip
 SIGNED: Final = ("total_return_pct", "cagr_pct", "buy_and_hold_return_pct", "average_trade_pct")
+"""Returns: with their sign, arrow and colour."""
+SIGNED_ONLY: Final = ("best_trade_pct", "worst_trade_pct", "average_win_pct", "average_loss_pct", "alpha_pct")
+"""Returns whose sign says nothing about the result: without arrow and colour."""
 DEFAULT_COLUMNS: Final = (
     "symbols", "timeframe", "params", "total_return_pct", "sharpe", "max_drawdown_pct", "trade_count", "equity",
     "created_at",

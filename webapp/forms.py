@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -12,6 +13,7 @@ from werkzeug.datastructures import MultiDict
 from engine.catalog import Catalog, StrategySpec
 from engine.errors import SpecError
 from engine.spec import SPEC_FIELDS, ParamSpec
+from webapp.language import translated
 from webapp.numbers import number_of
 from webapp.phrases import OR_NOTHING, refused, said, sentence
 
@@ -124,16 +126,32 @@ def text_of(path: str, value: object) -> str:
     return str(value)
 
 
-def message_for(error: SpecError, values: Values) -> str:
-    """The sentence beside the field: what it was, what is allowed."""
+def message_for(error: SpecError, values: Values, catalog: Catalog) -> str:
+    """The sentence beside the field, in the words of the form: what it was, what is allowed."""
+    if error.field == "symbols" and not error.was:
+        return _("Choose at least one symbol.")
     if error.sentence:
-        return sentence(error.sentence)
+        return _by_labels(error, values, catalog) or sentence(error.sentence)
     typed = values.get(error.field)
     was = error.was if typed is None or isinstance(typed, list) else typed
     allowed = _percent_range(error.field) if error.field in PERCENT else error.allowed
     if was in (None, "", []):
         return _("Is missing; allowed: %(allowed)s.", allowed=said(allowed))
     return refused(str(was)[:LONGEST], allowed)
+
+
+def _by_labels(error: SpecError, values: Values, catalog: Catalog) -> str | None:
+    """A rule between two params by the labels that stand beside their fields; None for any other sentence."""
+    rule = re.fullmatch(r"\w+ \(\S+\) must be less than (\w+) \(\S+\)", error.sentence or "")
+    strategy = catalog.get(values.get("strategy", ""))
+    limits = {param.name: param for param in strategy.params} if rule and strategy else {}
+    if rule is None or rule[1] not in limits:
+        return None
+    path = f"params.{rule[1]}"
+    limit = values.get(path) or text_of(path, limits[rule[1]].default)
+    label = translated(limits[rule[1]].label).partition(" (")[0]
+    was = values.get(error.field) or text_of(error.field, error.was)
+    return _("Was %(was)s; allowed: less than %(limit)s (%(label)s).", was=was, limit=limit, label=label)
 
 
 def _percent_range(path: str) -> str:

@@ -49,7 +49,7 @@ def test_a_wrong_value_is_answered_beside_its_field(product, wide_page):
     settled(page)
     page.get_by_role("button", name="Run backtest").click()
     expect(page.get_by_role("alert").first).to_contain_text("Nothing has been submitted")
-    expect(page.get_by_text("must be less than slow (5)")).to_be_visible()
+    expect(page.get_by_text("allowed: less than 5 (Slow average)")).to_be_visible()
     expect(slow).to_have_value("5")
     assert page.url.endswith("/backtests/new")
 

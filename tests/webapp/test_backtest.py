@@ -226,7 +226,8 @@ def test_a_trade_leads_to_its_place_in_the_chart(admin, completed):
 def test_setup_holds_everything(admin, completed):
     page = admin.get(f"{completed()}/setup")
     for words in ("Fast average (bars) 24", "Initial cash 10,000,000", "Fee 0.1%", "Orders fill at The next bar's open",
-                  "python 3.11.9", DIGEST, "Sharpe ratio 1.58", "Calmar ratio –",
+                  "python 3.11.9", DIGEST, "Sharpe ratio 1.58", "Calmar ratio –", "Total return +41.87%",
+                  "Final equity 14,187,300 KRW", "Win rate 35.38%",
                   "Max drawdown from 2024-01-01 09:00", "Submitted"):  # fmt: skip
         assert words in page.text.replace("  ", " "), words
 

@@ -14,13 +14,14 @@ from engine.metric_table import METRICS, MetricSpec
 from engine.spec import SPEC_FIELDS
 from storage_core.models import Backtest
 from storage_core.models.backtest import METRIC_COLUMNS
-from webapp.columns import SIGNED
+from webapp.columns import SIGNED, SIGNED_ONLY
 from webapp.context.form import CHOICE_WORDS
 from webapp.context.rows import short_params, short_symbols, value_words
 from webapp.filters import (
     MISSING,
     compact,
     count,
+    currency,
     day,
     direction,
     duration,
@@ -94,8 +95,17 @@ def ctx_metrics(backtests: Sequence[Backtest]) -> list[Line]:
         if any(value is not None for value in values):
             best = best_of(values, metric.better)
             cells = [_value(metric, value, place in best) for place, value in enumerate(values)]
-            lines.append(Line(label=translated(metric.label), help=translated(metric.help), values=cells))
+            lines.append(Line(label=_labelled(metric, backtests), help=translated(metric.help), values=cells))
     return lines
+
+
+def _labelled(metric: MetricSpec, backtests: Sequence[Backtest]) -> str:
+    label = translated(metric.label)
+    if metric.unit == "bars":
+        bars = _("bars")
+        return f"{label}, {bars}"
+    units = {currency(one.symbols) for one in backtests}
+    return f"{label}, {units.pop()}" if metric.unit == "money" and len(units) == 1 and "" not in units else label
 
 
 def best_of(values: Sequence[float | None], better: str | None) -> set[int]:
@@ -122,7 +132,7 @@ def _value(metric: MetricSpec, value: float | None, best: bool) -> Value:
 def _metric_text(metric: MetricSpec, value: float | None, signed: bool) -> str:
     if value is None:
         return MISSING
-    if signed:
+    if signed or metric.stored_name in SIGNED_ONLY:
         return signed_percent(value)
     words = {
         "fraction": percent,

@@ -7,17 +7,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from flask_babel import gettext as _
+from flask_babel import ngettext
 
 from engine.catalog import Catalog
 from engine.metric_table import METRICS, MetricSpec
 from engine.spec import SPEC_FIELDS
 from storage_core.backtests import MAX_ATTEMPTS
 from storage_core.models import Backtest
-from webapp.columns import SOURCE_WORDS
+from webapp.columns import SIGNED, SIGNED_ONLY, SOURCE_WORDS
 from webapp.context.form import CHOICE_WORDS
 from webapp.context.result import instant
 from webapp.context.rows import value_words
-from webapp.filters import MISSING, count, duration, file_size, is_missing, moment, money, number, percent, price, rate
+from webapp.filters import (
+    MISSING,
+    count,
+    currency,
+    duration,
+    file_size,
+    is_missing,
+    moment,
+    money,
+    number,
+    percent,
+    price,
+    rate,
+    signed_percent,
+)
 from webapp.forms import PERCENT
 from webapp.language import translated
 from webapp.phrases import said
@@ -45,7 +60,10 @@ def ctx_setup(backtest: Backtest, zone: str, catalog: Catalog) -> Setup:
         "rules": _rules(backtest.spec),
         "data": [_bars(symbol, entry, zone) for symbol, entry in data.items()],
         "origin": _origin(backtest, facts),
-        "metrics": [_metric(metric, facts.get("metrics", {}), zone) for metric in METRICS.values()],
+        "metrics": [
+            _metric(metric, facts.get("metrics", {}), zone=zone, unit=currency(backtest.symbols))
+            for metric in METRICS.values()
+        ],
         "spec_json": json.dumps(backtest.spec, indent=2, ensure_ascii=False),
     }
 
@@ -95,21 +113,23 @@ def _origin(backtest: Backtest, facts: Mapping[str, Any]) -> Facts:
     ]
 
 
-def _metric(metric: MetricSpec, stored: Mapping[str, Any], zone: str) -> tuple[str, str, str]:
+def _metric(metric: MetricSpec, stored: Mapping[str, Any], *, zone: str, unit: str) -> tuple[str, str, str]:
     value = stored.get(metric.stored_name)
-    return translated(metric.label), _metric_words(metric, value, zone), translated(metric.help)
+    return translated(metric.label), _metric_words(metric, value, zone=zone, unit=unit), translated(metric.help)
 
 
-def _metric_words(metric: MetricSpec, value: Any, zone: str) -> str:
+def _metric_words(metric: MetricSpec, value: Any, *, zone: str, unit: str) -> str:
     if is_missing(value):
         return MISSING
     if metric.unit == "time":
         return moment(instant(value), zone)
+    if metric.stored_name in (*SIGNED, *SIGNED_ONLY):
+        return signed_percent(value)
     words = {
         "fraction": percent,
-        "money": lambda amount: money(amount, ""),
+        "money": lambda amount: money(amount, unit),
         "count": count,
-        "bars": lambda bars: number(bars, 1),
+        "bars": lambda bars: ngettext("%(n)s bar", "%(n)s bars", bars, n=number(bars, 1)),
         "days": lambda days: _("%(days)s days", days=number(days, 1)),
         "seconds": duration,
     }

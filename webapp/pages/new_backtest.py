@@ -103,7 +103,7 @@ def _read(values: Values) -> tuple[BacktestSpec | None, dict[str, str]]:
     except SpecErrors as error:
         errors: dict[str, str] = {}
         for one in error.errors:
-            errors.setdefault(one.field, message_for(one, values))
+            errors.setdefault(one.field, message_for(one, values, catalogue()))
         return None, errors
     except BarsMissing as error:
         return None, {"symbols": " ".join(_no_bars(one) for one in error.missing)}

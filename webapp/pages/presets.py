@@ -44,7 +44,7 @@ def save() -> AnyResponse:
         preset = presets.save(db.session(), owner_id=person().id, name=name, spec=spec, shared=shared)
     except SpecErrors as error:
         first = error.errors[0]
-        return _picker(values, error=f"{first.field}: {message_for(first, values)}", name=name, status=422)
+        return _picker(values, error=f"{first.field}: {message_for(first, values, catalogue())}", name=name, status=422)
     except BadName as error:
         text = refused(error.was, error.allowed)
         return _picker(values, error=text, name="", status=422)
