@@ -55,6 +55,9 @@
     }
   });
 
+  // A page that came back with mistakes begins at the first of them.
+  document.addEventListener("DOMContentLoaded", () => document.querySelector("main [aria-invalid='true']")?.focus());
+
   // What stands in a field or a line, to be copied. Browsers hand out their clipboard over HTTPS only, else the old way.
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
