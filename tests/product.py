@@ -35,7 +35,7 @@ class Product:
     def setup_link(self) -> str:
         return re.search(r"http://\S+/setup\?token=\S+", self.output).group()
 
-    def start(self, *, seconds: float = 60) -> "Product":
+    def start(self, *, seconds: float = 120) -> "Product":
         self.launch()
         wait_for(lambda: "coin-hts runs on" in self.output or self.process.poll() is not None, seconds=seconds)
         assert self.process.poll() is None, self.output
@@ -94,7 +94,7 @@ class Product:
                 continue
         return [process for _, _, process in sorted(found)]
 
-    def press_ctrl_c(self, *, seconds: float = 40) -> int:
+    def press_ctrl_c(self, *, seconds: float = 90) -> int:
         self.process.send_signal(signal.SIGINT)
         status = self.process.wait(timeout=seconds)
         self.reader.join(timeout=5)
@@ -110,7 +110,7 @@ class Product:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(timeout=40)
+                self.process.wait(timeout=90)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

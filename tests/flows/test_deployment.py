@@ -108,6 +108,7 @@ def test_a_request_is_followed_from_the_click_to_the_result_in_the_logs(deployme
         said = [line for place in places for line in deployment.log(place).splitlines() if line.startswith("{")]
         return [one for one in map(json.loads, said) if one.get("request_id") == "from-click-to-result"]
 
+    wait_for(lambda: lines("web"), what="the line of the web")
     (web,) = lines("web")
     assert (web["process"], web["event"], web["status"]) == ("web", "request", 202)
     wait_for(lambda: lines("worker", "worker-2"), what="the worker's line")

@@ -39,15 +39,15 @@ def test_ctrl_c_leaves_no_process_behind(product):
     assert product.answers()
     for part in ("gunicorn", "dramatiq", "workers.clock", "valkey-server"):
         assert product.find(part), part
-    wait_for(lambda: living(product) == {"worker", "worker-io", "clock"}, seconds=60, what="a sign of life of each")
+    wait_for(lambda: living(product) == {"worker", "worker-io", "clock"}, what="a sign of life of each")
     assert product.press_ctrl_c() == 0
-    assert product.family() == []
+    wait_for(lambda: product.family() == [], what="the end of what was killed")
     assert living(product) == set()
 
 
 def test_a_second_start_says_that_the_port_is_taken_and_starts_nothing(product, tmp_path):
     product.start()
-    wait_for(lambda: re.search("ready.*worker-io", product.output), seconds=60, what="the last process")
+    wait_for(lambda: re.search("ready.*worker-io", product.output), what="the last process")
     before = {process.pid for process in product.family()}
     for folder in (product.data_dir, tmp_path / "other"):
         second = subprocess.run(
@@ -75,7 +75,7 @@ def test_a_killed_product_starts_again_with_nothing_lost(product):
         wait_for(lambda: sample_status(again) and sample_status(again)[0][0] == "completed", seconds=120)
         assert len(sample_status(again)) == 1
         assert again.press_ctrl_c() == 0
-        assert again.family() == []
+        wait_for(lambda: again.family() == [], what="the end of what was killed")
     finally:
         again.stop()
 
@@ -89,7 +89,7 @@ def test_each_process_that_is_killed_comes_back(product):
         def back(part=part, gone=main):
             return [process for process in product.find(part) if process.pid != gone]
 
-        wait_for(back, seconds=20, what=f"the return of {part}")
-    wait_for(product.answers, seconds=20)
+        wait_for(back, what=f"the return of {part}")
+    wait_for(product.answers)
     wait_for(lambda: sample_status(product)[0][0] == "completed", seconds=120)
     assert product.process.poll() is None
