@@ -373,7 +373,7 @@ def test_switching_while_workers_save_loses_nothing(engine: Engine, settings: Se
     together = threading.Barrier(3)
 
     def work(worker: int) -> None:
-        together.wait(timeout=30)
+        together.wait(timeout=120)
         for number, claim in enumerate(claims[worker::3]):
             made = tables(300, symbols=TWO, seed=worker * 100 + number)
             wanted[claim.task_id] = (order[number % 4], made)

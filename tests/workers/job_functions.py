@@ -44,5 +44,5 @@ def run_until_stopped(context):
 
 def wait_and_finish(context):
     entered.set()
-    assert may_go_on.wait(20)
+    assert may_go_on.wait(60)
     return {}

@@ -218,7 +218,7 @@ def test_the_thread_of_the_clock_looks_at_once_and_ends_when_told(scene, runtime
     thread.start()
     wait_for(scene.open, what="an alert")
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -161,7 +161,7 @@ def test_a_cancelled_fetch_keeps_what_it_had_stored(runtime, server, monkeypatch
     wait_for(lambda: row(runtime, job_id).state.get("added") == 1000, what="the first batch")
     with session_scope(runtime.engine) as session:
         jobs.cancel(session, job_id)
-    thread.join(20)
+    thread.join(60)
     assert row(runtime, job_id).status == "cancelled"
     assert len(stored(runtime)) == 1000
 

@@ -51,5 +51,5 @@ def test_rounds_begin_at_once_and_end_when_told(engine, settings):
     thread = threading.Thread(target=run_housekeeping, args=(engine, settings, stop))
     thread.start()
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()

@@ -53,7 +53,7 @@ def hurry(runtime, job_id):
 def running(runtime):
     thread = threading.Thread(target=run_next_job, args=(runtime, HERE))
     thread.start()
-    assert job_functions.entered.wait(20)
+    assert job_functions.entered.wait(60)
     return thread
 
 
@@ -114,7 +114,7 @@ def test_cancel_stops_it_at_its_next_look(runtime):
     thread = running(runtime)
     with session_scope(runtime.engine) as session:
         jobs.cancel(session, job_id)
-    thread.join(20)
+    thread.join(60)
     assert row(runtime, job_id).status == "cancelled"
 
 
@@ -122,7 +122,7 @@ def test_a_worker_that_stops_hands_back_and_the_attempt_does_not_count(runtime):
     job_id = make(runtime, "run_until_stopped")
     thread = running(runtime)
     runtime.stopping.set()
-    thread.join(20)
+    thread.join(60)
     handed_back = row(runtime, job_id)
     assert (handed_back.status, handed_back.excused, handed_back.state) == ("queued", 1, {"reached": 5})
     assert count_tickets(runtime.broker, QUEUE_IO) == 1
@@ -134,7 +134,7 @@ def test_an_attempt_that_was_taken_for_dead_writes_no_outcome(runtime):
     with session_scope(runtime.engine) as session:
         jobs.requeue_lost(session, now=utc_now() + MINUTE)
     job_functions.may_go_on.set()
-    thread.join(20)
+    thread.join(60)
     assert row(runtime, job_id).status == "queued"
 
 
@@ -144,7 +144,7 @@ def test_progress_reaches_the_row_while_it_runs(runtime):
     started = row(runtime, job_id).heartbeat_at
     wait_for(lambda: row(runtime, job_id).heartbeat_at > started, what="a heartbeat")
     runtime.stopping.set()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 

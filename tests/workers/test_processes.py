@@ -111,7 +111,7 @@ def test_a_stopped_worker_hands_its_run_to_another_within_seconds(lab):
     assert kinds(lab, task_id) == ["submitted", "claimed", "released", "claimed", "completed"]
     assert row(lab, task_id).excused == 1
     assert worker_of(lab, task_id)[0] != process
-    assert lab.processes[name].wait(20) == 0
+    assert lab.processes[name].wait(60) == 0
     lab.start(name)
 
 

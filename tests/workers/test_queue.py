@@ -27,7 +27,7 @@ def test_a_message_sent_by_name_reaches_the_actor(broker):
     worker.start()
     task_id = uuid4()
     send_backtest(broker, task_id)
-    broker.join(QUEUE_BACKTESTS, timeout=10_000)
+    broker.join(QUEUE_BACKTESTS, timeout=60_000)
     worker.join()
     worker.stop()
     assert seen == [str(task_id)]
@@ -40,18 +40,18 @@ def test_a_busy_worker_holds_no_second_message_back(broker):
 
     def work(task_id):
         started.set()
-        go_on.wait(10)
+        go_on.wait(60)
 
     declare(broker, work)
     worker = dramatiq.Worker(broker, worker_threads=1)
     worker.start()
     send_backtest(broker, uuid4())
-    assert started.wait(10)
+    assert started.wait(60)
     send_backtest(broker, uuid4())
     assert not go_on.wait(0.5)  # time enough for a greedy consumer to take the second one too
     waiting = broker.client.llen(f"dramatiq:{QUEUE_BACKTESTS}")
     go_on.set()
-    broker.join(QUEUE_BACKTESTS, timeout=10_000)
+    broker.join(QUEUE_BACKTESTS, timeout=60_000)
     worker.stop()
     assert waiting == 1
 
