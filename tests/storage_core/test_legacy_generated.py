@@ -118,6 +118,7 @@ def test_every_document_comes_back_exactly_from_the_files(document: dict[str, An
         assert exactly(legacy_document.to_document(converted.frame, tables)) == exactly(document)
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=40) | st.from_regex(r"[A-Za-z0-9]{1,16}[-_/][A-Za-z0-9]{1,16}", fullmatch=True))
 def test_a_symbol_never_leaves_its_alphabet(text: str) -> None:
     with suppress(BadLegacyFile):
@@ -125,7 +126,7 @@ def test_a_symbol_never_leaves_its_alphabet(text: str) -> None:
 
 
 @given(data=st.binary(max_size=200))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_are_parsed_or_named(data: bytes) -> None:
     with suppress(BadLegacyFile):
         assert isinstance(legacy_read.parse(data), dict)

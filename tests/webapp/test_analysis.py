@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from webapp import analysis, plots
@@ -32,6 +33,7 @@ def trades(returns, *, reasons=None, entered=None) -> ClosedTrades:
     )  # fmt: skip
 
 
+@examples(deadline=None)
 @given(st.lists(st.floats(-90, 900), min_size=2, max_size=300))
 def test_a_histogram_counts_every_trade_once_and_has_an_edge_at_zero(values):
     edges, counts = analysis.histogram(np.array(values))
@@ -89,6 +91,7 @@ def test_of_many_trades_the_extremes_are_drawn():
     assert len(analysis.representative(trades([1, 2]), 300)) == 2
 
 
+@examples(deadline=None)
 @given(st.floats(-1e9, 1e9), st.floats(0, 1e9), st.integers(2, 8))
 def test_round_steps_cover_and_are_few(low, span, count):
     steps = plots.round_steps(low, low + span, count)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webapp import sampling
@@ -45,6 +45,7 @@ def test_candles_join_bars():
     }  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.sampled_from([60, 300, 900, 3600, 14_400, 86_400]), st.integers(0, 10**10))
 def test_candles_are_whole_bars_and_never_too_many(bar, span):
     size = sampling.bucket_seconds(bar, span)

@@ -1,6 +1,7 @@
 """A real broker for the tests of the workers."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -32,6 +33,14 @@ def quiet_logs() -> Iterator[None]:
     )
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For clients of exchanges the clock stands still."""
+    from workers.exchanges import client
+
+    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: 1_000.0))
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,7 @@ def hook(one_hook):
 @contextmanager
 def mailbox():
     box, port = Mailbox(), free_port()
-    controller = Controller(box, hostname="127.0.0.1", port=port, loop=asyncio.new_event_loop())
+    controller = Controller(box, hostname="127.0.0.1", port=port, ready_timeout=60, loop=asyncio.new_event_loop())
     controller.start()
     try:
         yield box, f"mailto://127.0.0.1:{port}?from=lab@lab.example&to=ops@lab.example&mode=insecure"
