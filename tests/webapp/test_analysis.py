@@ -1,5 +1,6 @@
 """The analysis of a result: its numbers by hand, and its charts as anybody can read them."""
 
+import math
 import re
 from datetime import UTC, datetime
 
@@ -95,7 +96,7 @@ def test_of_many_trades_the_extremes_are_drawn():
 @given(st.floats(-1e9, 1e9), st.floats(0, 1e9), st.integers(2, 8))
 def test_round_steps_cover_and_are_few(low, span, count):
     steps = plots.round_steps(low, low + span, count)
-    nearly = (steps[1] - steps[0]) * 1e-6
+    nearly = max((steps[1] - steps[0]) * 1e-6, 4 * math.ulp(max(abs(low), abs(low + span))))
     assert steps[0] <= low + nearly
     assert steps[-1] >= low + span - nearly
     assert 2 <= len(steps) <= count * 2 + 3
