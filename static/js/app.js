@@ -38,17 +38,19 @@
   };
   // The keyboard stays where it was: a button that is gone after its click leaves the focus to what came instead.
   const began = new WeakSet(); // requests from where the focus was; a button that is switched off meanwhile loses it
-  let held = ""; // id of the fragment with the focus in it
+  const held = new Set(); // ids of the fragments with the focus in them; others are swapped in between
   const holds = (target) => target && target !== document.body && target.contains(document.activeElement);
   document.addEventListener("htmx:beforeRequest", ({ detail: { target, xhr } }) => holds(target) && began.add(xhr));
   document.addEventListener("htmx:beforeSwap", ({ detail: { target, xhr } }) => {
-    held = holds(target) || (began.has(xhr) && document.activeElement === document.body) ? target.id : "";
+    if (holds(target) || (began.has(xhr) && document.activeElement === document.body)) held.add(target.id);
+    else held.delete(target?.id);
   });
   document.addEventListener("htmx:afterSettle", (event) => {
     announce();
     const first = event.target.querySelector?.("[data-focus-on-swap]");
+    const was = held.delete(event.target.id);
     if (first) first.focus();
-    else if (held && event.target.id === held && document.activeElement === document.body) {
+    else if (was && event.target.id && document.activeElement === document.body) {
       const wrong = event.target.querySelector("[aria-invalid='true']");
       if (!wrong) event.target.tabIndex = -1;
       (wrong || event.target).focus({ preventScroll: !wrong });

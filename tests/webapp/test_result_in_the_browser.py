@@ -175,3 +175,17 @@ def test_the_library_of_charts_is_fetched_where_a_chart_is(page, completed):
     page.get_by_role("link", name="Chart", exact=True).click()
     expect(page.locator("#candles-chart[data-drawn] canvas").first).to_be_visible()
     assert len(fetched) == 1
+
+
+def test_the_keyboard_stays_when_another_fragment_is_swapped_meanwhile(page, completed):
+    """The figures in the header come anew between the answer to a click and its settling."""
+    page.goto(completed())
+    page.locator("#note-edit").click()
+    expect(page.locator("#note-note")).to_be_focused()
+    page.evaluate("""() => document.addEventListener("htmx:afterSwap", () => document.dispatchEvent(
+        new CustomEvent("htmx:beforeSwap", { detail: { target: document.getElementById("queue-counts"), xhr: {} } }),
+    ), { once: true })""")
+    page.locator("#note-note").fill("Holds up in spring.")
+    page.get_by_role("button", name="Save", exact=True).press("Enter")
+    expect(page.locator("#note .note-text")).to_be_visible()
+    expect(page.locator("#note")).to_be_focused()
