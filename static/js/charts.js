@@ -73,7 +73,7 @@
 
   // Everything that is loaded, with room at both ends for half of the outermost words of the axis.
   const fit = (chart, { t }) => {
-    const edge = (22 * t.length) / Math.max(chart.timeScale().width(), 200);
+    const edge = (26 * t.length) / Math.max(chart.timeScale().width(), 200);
     chart.timeScale().setVisibleLogicalRange({ from: -edge, to: t.length - 1 + edge });
   };
 

@@ -94,7 +94,7 @@
     paint();
     draw(first);
     const times = new Set(first.series.flatMap((one) => one.t)).size;
-    const edge = (22 * times) / Math.max(chart.timeScale().width(), 200); // half of the outermost words, as in charts.js
+    const edge = (26 * times) / Math.max(chart.timeScale().width(), 200); // half of the outermost words, as in charts.js
     chart.timeScale().setVisibleLogicalRange({ from: -edge, to: times - 1 + edge });
     chart.subscribeCrosshairMove((event) => read(event.time));
     document.addEventListener("themechange", paint);

@@ -120,7 +120,7 @@ def test_a_fetch_without_scripts_leads_to_the_page(trader, engine, bars):
 @pytest.mark.parametrize(
     ("changes", "field", "said"),
     [
-        ({"symbol": "bitcoin"}, "symbol", "It was bitcoin. Allowed: quote-base"),
+        ({"symbol": "bitcoin"}, "symbol", "Was bitcoin; allowed: quote-base"),
         ({"start": ""}, "start", "no bars of KRW-XRP 1h are stored"),
         ({"exchange": "ccxt", "other": "../"}, "exchange", "ccxt:kraken"),
     ],

@@ -23,7 +23,7 @@ from webapp.extensions import bar_store, db, settings
 from webapp.fetching import may_stop, start_fetch
 from webapp.htmx import go_to, is_htmx, vary
 from webapp.login import need_trader, person
-from webapp.phrases import said, sentence
+from webapp.phrases import refused, said, sentence
 
 blueprint = Blueprint("data", __name__)
 
@@ -61,9 +61,8 @@ def fetch() -> AnyResponse:
     try:
         start_fetch(values)
     except BadFilter as error:
-        was = _("It was %(was)s.", was=error.was) + " " if error.was else ""
-        errors = {error.field: _("%(was)sAllowed: %(allowed)s.", was=was, allowed=said(error.allowed))}
-        return _refused(values, errors)
+        missing = _("Is missing; allowed: %(allowed)s.", allowed=said(error.allowed))
+        return _refused(values, {error.field: refused(error.was, error.allowed) if error.was else missing})
     if not is_htmx():
         return go_to(url_for("data.page"))
     form = render_template("data/_fetch.html", **_fetch_context(values, {}))
