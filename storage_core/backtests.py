@@ -296,7 +296,7 @@ def requeue_lost(
 
 
 def revive(session: Session, task_id: UUID, *, by: str, now: datetime | None = None) -> bool:
-    """Put a failed backtest back in line with all its attempts to come; False when it is not failed (any more)."""
+    """Put a failed backtest back in line with all its attempts to come; False when it is not failed, or deleted."""
     now = now or utc_now()
     known = session.execute(select(Backtest.owner_id, Backtest.spec).where(Backtest.task_id == task_id)).one_or_none()
     if known is None:
@@ -310,7 +310,8 @@ def revive(session: Session, task_id: UUID, *, by: str, now: datetime | None = N
         "finished_at": None,
         "cancel_requested_at": None,
     }
-    changed = _change_all(session, (Backtest.task_id == task_id) & (Backtest.status == "failed"), fresh)
+    failed = and_(Backtest.task_id == task_id, Backtest.status == "failed", Backtest.deleted_at.is_(None))
+    changed = _change_all(session, failed, fresh)
     add_events(session, changed, "retried", actor=by, now=now)
     return bool(changed)
 

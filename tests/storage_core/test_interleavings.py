@@ -343,3 +343,15 @@ def running(engine: Engine, kind: str) -> Held:
         jobs.create(session, kind="fetch_bars", args={})
     with session_scope(engine) as session:
         return Held(engine, jobs.claim_next(session, worker="test"), jobs)
+
+
+def test_what_was_deleted_in_another_tab_is_not_run_again(engine: Engine) -> None:
+    """It would take a worker's time, and nobody would see what came of it."""
+    claim = claimed(engine)
+    with session_scope(engine) as session:
+        backtests.fail(session, claim, code="internal_error", message="the run broke")
+        backtest_keeping.delete(session, claim.task_id, by="kim")
+    with session_scope(engine) as session:
+        assert not backtests.revive(session, claim.task_id, by="ada")
+        backtest_keeping.restore(session, claim.task_id, by="kim")
+        assert backtests.revive(session, claim.task_id, by="ada")
