@@ -1,14 +1,17 @@
 """Moving migrated files to the backups, so that at every instant each is whole in at least one of the two places.
 
 First every file gets its second name (a hard link; across file systems a copy that is flushed and compared), then the
-backup folders are flushed, and only then the first names go. Broken off anywhere, it is simply done again.
+backup folders are flushed, and only then the first names go, those of manifests before those of results: a result is
+whole without its manifest. Broken off anywhere, it is simply done again.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
+import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,8 +21,10 @@ from pathlib import Path
 from storage_core.errors import DiskProblem
 from storage_core.files import disk_problems, fsync_dir, fsync_file, sha256_file
 from storage_core.legacy_errors import CannotMove
+from storage_core.legacy_find import MANIFEST
 
 _AT_ONCE = 8
+_naming = threading.Lock()
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 
@@ -47,7 +52,9 @@ def move(source: Path, paths: Iterable[tuple[str, str]], backup_dir: Path) -> No
         list(threads.map(lambda move: _keep(source / move[0], backup_dir / move[1]), moves))
         list(threads.map(_flush_folder, backups))
         _flush_folder(backup_dir)
-        list(threads.map(lambda move: _forget(source, move[0]), moves))
+        manifests = {path for path, _ in moves if path.endswith(f"/{MANIFEST}")}
+        for some in (manifests, {path for path, _ in moves} - manifests):
+            list(threads.map(lambda path: _forget(source, path), some))
 
 
 def _make_folder(folder: Path) -> None:
@@ -95,13 +102,16 @@ def _placed(path: Path, target: Path) -> bool:
 def _copied(path: Path, target: Path) -> bool:
     if target.exists():
         return _same_content(path, target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
         shutil.copy2(path, temporary)
         fsync_file(temporary)
         if not _same_content(path, temporary):
             raise DiskProblem(temporary, f"the copy is not equal to {path}")
-        temporary.rename(target)
+        with _naming:  # two files of one task may ask for the same name at once
+            if target.exists():
+                return _same_content(path, target)
+            temporary.rename(target)
     finally:
         temporary.unlink(missing_ok=True)
     return True

@@ -26,14 +26,15 @@ _ROWS_AT_ONCE = 200
 def verify_backups(settings: Settings, options: Options, units: Sequence[Unit]) -> tuple[int, list[Failure]]:
     """Compare every migrated result with its backup, value by value; returns how many were equal, and the others.
 
-    Those whose file is still in the source are not asked for a backup: the migration itself compares them.
+    Those whose file is still in the source are not asked for a whole backup: a run that was broken off may have moved
+    only some files of it, and the migration itself compares them.
     """
     engine, waiting = make_engine(settings.database_url), {unit.task_id for unit in units}
     equal, failures = 0, []
     try:
         for row in migrated_rows(engine):
             folder = options.backup_dir / f"{row.task_id}"
-            if row.task_id in waiting and not folder.is_dir():
+            if row.task_id in waiting and not _is_whole(row, folder):
                 continue
             try:
                 _compare(settings, row, folder, options.rules)
@@ -99,9 +100,21 @@ def backup_of(row: Backtest, folder: Path) -> Copy | None:
         return Copy(None, own) if own else None
     results = sorted(path for path in folder.glob("*.json") if path not in manifests)
     own = next((path.name for path in results if _sha256(path) == row.legacy_sha256), None)
-    kept = ((row.metadata_ or {}).get("legacy") or {}).get("manifest")
-    manifest = next((path.name for path in manifests if path.read_bytes() == (kept or "").encode()), None)
+    kept = (_manifest_of(row) or "").encode()
+    manifest = next((path.name for path in manifests if path.read_bytes() == kept), None)
     return Copy(own, manifest) if own else None
+
+
+def _is_whole(row: Backtest, folder: Path) -> bool:
+    """Whether the backup has all files that were migrated."""
+    copy = backup_of(row, folder)
+    return copy is not None and (copy.manifest is not None or _manifest_of(row) is None)
+
+
+def _manifest_of(row: Backtest) -> str | None:
+    """The manifest that was migrated with the result, if there was one."""
+    kept: str | None = ((row.metadata_ or {}).get("legacy") or {}).get("manifest")
+    return kept
 
 
 def _compare(settings: Settings, row: Backtest, folder: Path, rules: Rules) -> None:

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import time
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -98,6 +99,35 @@ def test_killed_after_a_step_and_run_again(engine: Engine, settings: Settings, t
     report = run(settings, source)
     again = {} if step == "moved" else {Skip.THERE: 8}
     assert (report.failures, report.skips) == ([], again if stored else {})
+    assert_all_there(engine, settings, source, files(SAMPLES))
+
+
+def moving(source: Path, kept: float, forgotten: float) -> None:
+    """As a kill leaves it while files are moved: so many of all are in the backups, so many no more in the source."""
+    paths = sorted(files(source), reverse=True)  # of a task its result first
+    folders = {path: source / "backups" / Path(path).with_suffix("").parts[1] for path in paths}
+    for path, folder in folders.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        if len(list(folder.parent.glob("*/*.json"))) < kept * len(paths):
+            os.link(source / path, folder / Path(path).name)
+    for path in paths[::-1][: int(forgotten * len(paths))]:
+        (source / path).unlink()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("kept", "forgotten", "verify"),
+    [(0, 0, True), (0.5, 0, True), (0.8, 0, True), (0.8, 0, False), (1, 0.3, True), (1, 0.3, False)],
+)
+def test_killed_while_files_are_moved(
+    engine: Engine, settings: Settings, tmp_path: Path, kept: float, forgotten: float, verify: bool
+) -> None:
+    source = a_copy(tmp_path / "legacy")
+    killed = started(migrate_and_die, settings, options(source), "compared")
+    killed.join()
+    moving(source, kept, forgotten)
+    assert run(settings, source, verify=verify).failures == []
+    assert run(settings, source, verify=True).verified == 8
     assert_all_there(engine, settings, source, files(SAMPLES))
 
 
@@ -212,6 +242,21 @@ def test_across_file_systems(
         for path in sorted(elsewhere.rglob("*"), reverse=True):
             path.unlink() if path.is_file() else path.rmdir()
         elsewhere.rmdir()
+
+
+def test_of_a_broken_off_move_the_manifest_is_never_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, order, right = a_copy(tmp_path / "legacy"), list[str](), legacy_move._forget
+
+    def noted(folder: Path, path: str) -> None:
+        if Path(path).name == "manifest.json":
+            time.sleep(0.05)  # as a slow disk: the other threads are faster
+        right(folder, path)
+        order.append(Path(path).name == "manifest.json")
+
+    monkeypatch.setattr(legacy_move, "_forget", noted)
+    legacy_move.move(source, [(path, "x") for path in files(source)], tmp_path / "backups")
+    assert order == sorted(order, reverse=True)
+    assert sum(order) == 2
 
 
 def test_a_backup_never_takes_the_place_of_another(tmp_path: Path) -> None:
