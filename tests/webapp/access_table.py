@@ -155,6 +155,7 @@ TABLE: Final[Mapping[str, Line]] = {
     # The form
     "GET /strategies": people(200),
     "GET /strategies/<name>/fields": people(200),
+    "GET /strategies/<name>/source": people(200),
     "GET /strategies/fields": people(200, query="strategy=sma_cross"),
     "POST /presets": traders(422),
     "POST /presets/delete": traders(404),

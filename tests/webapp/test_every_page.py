@@ -63,10 +63,10 @@ NOT_PAGES = {  # fragments, files and figures
     f"{BACKTEST}/verification", "/backtests/export.csv", "/backtests/new/<part>", "/backtests/queue",
     "/charts/<uuid:task_id>/candles.json", "/charts/<uuid:task_id>/equity.json", "/charts/<uuid:task_id>/trade.json",
     "/charts/bars/<symbol>/<timeframe>.json", "/charts/compare.json", "/data/jobs", "/healthz", "/home/state",
-    "/home/stored", "/login/again", "/metrics", "/operations/alerts/list", "/operations/alerts/test/<int:alert_id>",
+    "/home/stored", "/login/again", "/login/again/look", "/metrics", "/operations/alerts/list", "/operations/alerts/test/<int:alert_id>",
     "/operations/backups/jobs", "/operations/dead-letters/<uuid:task_id>", "/operations/queue",
     "/operations/storage/cleanups", "/presets/load", "/readyz", "/static/<path:filename>",
-    "/strategies/<name>/fields", "/strategies/fields",
+    "/strategies/<name>/fields", "/strategies/<name>/source", "/strategies/fields",
 }  # fmt: skip
 EMPTY = ("/", "/backtests", "/backtests/new", "/compare", "/data", "/operations", "/operations/alerts", "/schedules",
          "/operations/backups", "/operations/storage")  # fmt: skip

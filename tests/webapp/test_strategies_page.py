@@ -54,3 +54,12 @@ def test_presets_that_the_person_may_load_are_linked(trader, engine, users):
         presets.save(session, owner_id=users["ada"], name="for all", spec=spec(), shared=True)
     page = trader.get("/strategies")
     assert "Presets calm , for all" in section(page, "sma_cross")
+
+
+def test_the_code_of_a_shipped_strategy_can_be_read(viewer):
+    link = viewer.get("/strategies").find("a", href="/strategies/sma_cross/source")[0]
+    assert "".join(link.itertext()) == "engine/strategies/sma_cross.py"
+    answer = viewer.client.get(link.get("href"))
+    assert answer.mimetype == "text/plain"
+    assert "def signals(" in answer.get_data(as_text=True)
+    viewer.get("/strategies/nothing/source", status=404)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+from importlib.resources import files
 
+from flask import Blueprint, Response, abort, render_template
+
+from engine.catalog import STRATEGIES
 from storage_core import presets
 from storage_core.strategy_use import use_of
 from webapp.catalog import broken_strategies, catalogue, own_strategies
@@ -28,3 +31,13 @@ def page() -> str:
         ),
         broken=broken_strategies(),
     )
+
+
+@blueprint.get("/<name>/source")
+def source(name: str) -> Response:
+    """The file of a shipped strategy, as it runs. Those of people's own lie with the workers."""
+    if name not in STRATEGIES:
+        abort(404)
+    package, *folders = STRATEGIES[name].signals.partition(":")[0].split(".")
+    code = files(package).joinpath(*folders[:-1], f"{folders[-1]}.py").read_text(encoding="utf-8")
+    return Response(code, mimetype="text/plain")
