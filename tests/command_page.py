@@ -29,6 +29,7 @@ KINDS = {
     ),
     "Backups": ("backup",),
     "Legacy results": ("migrate-results", "rollback-results"),
+    "The JSON API": ("openapi",),
     "People": ("create-user", "reset-link", "create-token"),
 }
 HEAD = """# Commands
@@ -38,7 +39,7 @@ folder of the repository, with the settings of the product ([installation.md](in
 when all is well, 1 when something was found or went wrong, 2 when they were called wrongly.
 
 Of Flask and its extensions come `flask db` (`upgrade`, `current`, `history`, `downgrade REVISION`: the schema of the
-database), `flask routes`, `flask openapi` and `flask shell`. `flask run` serves the pages alone, for working on them.
+database), `flask routes` and `flask shell`. `flask run` serves the pages alone, for working on them.
 """
 
 

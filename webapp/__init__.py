@@ -2,57 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flask_openapi3 import Info, OpenAPI
+from flask import Flask
 
 from storage_core.settings import Settings
-from webapp import (
-    api,
-    assets,
-    commands,
-    errors,
-    extensions,
-    filters,
-    language,
-    login,
-    pages,
-    request_log,
-    security,
-    templating,
-    uploads,
-)
-from webapp.api import limits
-from webapp.request_counts import RequestCounts
 
-ROOT = Path(__file__).resolve().parent.parent
+if TYPE_CHECKING:
+    from flask_openapi3 import OpenAPI
 
 
 def create_app(settings: Settings | None = None) -> OpenAPI:
     """Build the application; `settings` None reads them from the environment."""
-    app = OpenAPI(
-        "webapp",
-        info=Info(title="coin-hts", version="1", description="Submit, follow and read backtests."),
-        template_folder=str(ROOT / "templates"),
-        static_folder=None,  # assets.py serves them
-        doc_ui=False,
-        validation_error_callback=api.invalid_request,
-    )
+    from webapp.application import application
+
+    return application(settings or Settings.from_env())
+
+
+def create_console(settings: Settings | None = None) -> Flask:
+    """Build what the commands need of it, in half of the time: settings, database, commands; no pages, no API."""
+    from webapp import commands, extensions, language
+
+    app = Flask("webapp", static_folder=None)
     extensions.configure(app, settings or Settings.from_env())
-    app.extensions["request_counts"] = counts = RequestCounts()
-    request_log.init_app(app, counts.observe)
-    # Flask runs after_request functions last to first: the headers come last, also on what the others answer.
-    security.init_app(app)
-    assets.init_app(app, ROOT / "static")
-    extensions.init_app(app)
-    uploads.init_app(app)  # before the login, which looks into the form
-    limits.init_app(app)  # before the login, which the preflight of another site cannot have
-    login.init_app(app)
+    extensions.add_database(app)
     language.init_app(app)
-    errors.init_app(app)
-    filters.init_app(app)
-    templating.init_app(app)
-    pages.init_app(app)
-    api.init_app(app)
     commands.init_app(app)
     return app

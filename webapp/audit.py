@@ -9,7 +9,6 @@ from flask import g, has_request_context, request
 
 from storage_core.audit import record
 from webapp.extensions import db
-from webapp.login import person
 
 NOBODY = "(not logged in)"
 
@@ -33,5 +32,7 @@ def audit(action: str, target: object = "", *, actor: str | None = None, **detai
 
 
 def _asking() -> str:
+    from webapp.login import person  # with most of the web, which a command does without
+
     found: str = getattr(person(), "name", NOBODY)
     return found

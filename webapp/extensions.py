@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from flask import Flask, current_app
@@ -59,21 +57,17 @@ def configure(app: Flask, settings: Settings) -> None:
 
 def init_app(app: Flask) -> None:
     """Bind every extension. The order matters where one wraps another's answer."""
-    db.init_app(app)
-    with app.app_context():
-        watch_queries(db.engine)
-    _add_migrations(app)
+    add_database(app)
     csrf.init_app(app)
     limiter.init_app(app)
     compress.init_app(app)
 
 
-def _add_migrations(app: Flask) -> None:
-    """`flask db ...`; only the command line needs it, and Alembic's 5 MB with it."""
-    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
-        from flask_migrate import Migrate
-
-        Migrate().init_app(app, db, directory=str(Path(app.root_path).parent / "migrations"), render_as_batch=True)
+def add_database(app: Flask) -> None:
+    """Bind the database alone: all that commands need."""
+    db.init_app(app)
+    with app.app_context():
+        watch_queries(db.engine)
 
 
 def settings() -> Settings:

@@ -13,7 +13,7 @@ from storage_core import migrate
 from storage_core.settings import VARIABLES, Settings
 from tests.s3 import s3_server
 from tests.storage_core.installation import SQLITE, all_bytes, all_rows, filled
-from webapp import create_app
+from webapp import create_console
 from webapp.extensions import db
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def run_line(line: str, environment: dict[str, str]) -> str:
         environment[name] = value
         return ""
     assert words[0] == "flask"
-    app = create_app(Settings.from_env(environment))
+    app = create_console(Settings.from_env(environment))
     if words[1] == "db":  # Alembic's own command needs the flask command around it
         migrate.upgrade(environment["DATABASE_URL"])
         return ""

@@ -30,7 +30,7 @@ from tests.services import running_valkey
 from tests.storage_core.legacy import a_copy
 from tests.storage_core.sound import saved
 from tests.webapp.programs import make_token
-from webapp import create_app
+from webapp import create_app, create_console
 from webapp.extensions import broker, db
 from workers import check_strategy
 
@@ -81,7 +81,7 @@ class Scratch:
         if words[:2] == ["db", "upgrade"]:
             migrate.upgrade(Settings.from_env(self.environment).database_url)
             return
-        app = create_app(Settings.from_env(self.environment))
+        app = create_console(Settings.from_env(self.environment))
         answer = app.test_cli_runner().invoke(args=words, input=PASSWORD)
         with app.app_context():
             db.engine.dispose()

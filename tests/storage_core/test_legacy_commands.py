@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from storage_core.settings import Settings
 from tests.storage_core.legacy import BASIC, SAMPLES, TIMES, a_copy, files, rows, sample
-from webapp import create_app
+from webapp import create_console
 from webapp.commands.results import migrate_results, rollback_results
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "migration.md"
 
 
 def flask(settings: Settings, *args: str) -> Result:
-    return create_app(settings).test_cli_runner().invoke(args=list(args))
+    return create_console(settings).test_cli_runner().invoke(args=list(args))
 
 
 @on_sqlite

@@ -22,7 +22,7 @@ from storage_core.settings import Settings
 from tests.storage_core.crashing import repairing
 from tests.storage_core.examples import claimed, kinds, many_claimed, row, tables
 from tests.storage_core.test_modes import SQLITE, TWO, assert_read_back, folder_of, in_mode, saved
-from webapp import create_app
+from webapp import create_console
 
 MADE = tables(200, symbols=TWO)
 SWITCHES = list(permutations(MODES, 2))
@@ -221,7 +221,7 @@ def test_repairs_switches_and_saves_at_the_same_time(engine: Engine, settings: S
 @SQLITE
 def test_the_command(engine: Engine, settings: Settings) -> None:
     stored = saved(engine, in_mode(settings, JSON_ONLY), MADE)
-    flask = create_app(replace(settings)).test_cli_runner()
+    flask = create_console(replace(settings)).test_cli_runner()
     planned = flask.invoke(args=["repair-results", "--dry-run"])
     assert (planned.exit_code, planned.stdout.split()[:2]) == (0, ["1", "checked,"])
     assert "1 would be repaired" in planned.stdout

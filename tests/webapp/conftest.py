@@ -26,7 +26,7 @@ from storage_core.settings import Settings
 from tests.webapp import results
 from tests.webapp.page import Page, read
 from tests.webapp.things import ROLES, Things
-from webapp import create_app
+from webapp import create_app, create_console
 from webapp.extensions import db, limiter
 
 PASSWORD = "correct horse battery"
@@ -55,6 +55,20 @@ def app(settings: Settings, compiled_templates: FileSystemBytecodeCache) -> Iter
     yield app
     with app.app_context():
         limiter.reset()
+    _close(app)
+
+
+@pytest.fixture
+def console(settings: Settings) -> Iterator[Flask]:
+    """What the `flask` command gives to a command of ours."""
+    app = create_console(settings)
+    app.testing = True
+    yield app
+    _close(app)
+
+
+def _close(app: Flask) -> None:
+    with app.app_context():
         db.engine.dispose()
     if "broker" in app.extensions:
         app.extensions["broker"].close()

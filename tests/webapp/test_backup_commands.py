@@ -27,12 +27,12 @@ COMMANDS = sorted(backup.commands)
 class Terminal:
     """Somebody with a terminal."""
 
-    app: Flask
+    console: Flask
     engine: Engine
     settings: Settings
 
     def run(self, *arguments: object, status: int = 0) -> Result:
-        answer = self.app.test_cli_runner().invoke(args=["backup", *map(str, arguments)])
+        answer = self.console.test_cli_runner().invoke(args=["backup", *map(str, arguments)])
         assert answer.exit_code == status, (answer.output, answer.exception)
         return answer
 
@@ -53,14 +53,14 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(app: Flask, engine: Engine, settings: Settings) -> Terminal:
+def terminal(console: Flask, engine: Engine, settings: Settings) -> Terminal:
     filled(engine, settings)
-    return Terminal(app, engine, settings)
+    return Terminal(console, engine, settings)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_help_with_an_example(app: Flask, name: str) -> None:
-    text = app.test_cli_runner().invoke(args=["backup", name, "--help"]).output
+def test_each_command_has_help_with_an_example(console: Flask, name: str) -> None:
+    text = console.test_cli_runner().invoke(args=["backup", name, "--help"]).output
     assert "Example: flask backup" in text
     assert "--json" in text
     assert backup.commands[name].get_short_help_str()
@@ -144,7 +144,7 @@ def test_wrong_use_is_explained(terminal: Terminal, arguments: tuple[str, ...], 
 
 def test_backups_can_be_verified_without_a_database(terminal: Terminal, tmp_path: Path) -> None:
     terminal.run("create")
-    with terminal.app.app_context():
+    with terminal.console.app_context():
         db.engine.dispose()
     Path(terminal.settings.database_url.removeprefix("sqlite:///")).rename(tmp_path / "gone.sqlite3")
     said = terminal.run("verify").output

@@ -17,9 +17,9 @@ from workers.runtime import Runtime
 
 
 @pytest.fixture
-def run(app):
+def run(console):
     def ran(*arguments, status=0, said=None):
-        result = app.test_cli_runner().invoke(args=["bars", *map(str, arguments)], input=said)
+        result = console.test_cli_runner().invoke(args=["bars", *map(str, arguments)], input=said)
         assert result.exit_code == status, (result.output, result.exception)
         return json.loads(result.stdout[result.stdout.index("{") :]) if "--json" in arguments else result.output
 

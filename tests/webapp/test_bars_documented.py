@@ -13,7 +13,7 @@ from workers.exchanges import binance, upbit
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 
 
-def test_every_command_on_the_page_works(app, tmp_path, monkeypatch):
+def test_every_command_on_the_page_works(console, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corrected").mkdir()
     (tmp_path / "KRW-XRP_1h.csv").write_bytes(csv())
@@ -25,13 +25,13 @@ def test_every_command_on_the_page_works(app, tmp_path, monkeypatch):
     for line in lines:
         program, *arguments = shlex.split(line)
         assert program == "flask"
-        result = app.test_cli_runner().invoke(args=arguments)
+        result = console.test_cli_runner().invoke(args=arguments)
         assert result.exit_code == 0, (line, result.output, result.exception)
 
 
-def test_every_command_that_needs_the_network_is_understood(app):
+def test_every_command_that_needs_the_network_is_understood(console):
     for line in re.findall(r"^flask (bars fetch .*)$", PAGE, re.M):
-        result = app.test_cli_runner().invoke(args=[*shlex.split(line), "--help"])
+        result = console.test_cli_runner().invoke(args=[*shlex.split(line), "--help"])
         assert result.exit_code == 0, line
 
 

@@ -1,7 +1,9 @@
 """`flask up`, `flask setup-link`, `flask create-user`."""
 
+import json
 import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from storage_core.accounts import verify_password
 from storage_core.db import session_scope
 from storage_core.models import AuditEntry, User
 from tests.webapp.conftest import PASSWORD
-from webapp.commands import COMMANDS
+from webapp.commands import COMMANDS, OF_LIBRARIES
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,6 +79,44 @@ def test_up_becomes_the_supervisor(app, monkeypatch):
     monkeypatch.setattr(os, "execv", lambda *arguments: called.append(arguments))
     app.test_cli_runner().invoke(args=["up"])
     assert called == [(sys.executable, [sys.executable, "-m", "workers.supervisor"])]
+
+
+FLASK = """
+import sys
+from flask.cli import cli
+try:
+    cli.main(sys.argv[1:], prog_name="flask")
+except SystemExit as ended:
+    assert ended.code == 0
+heavy = {"alembic", "pydantic", "numba", "pandas", "webapp.pages", "webapp.api"}
+print("loaded:", sorted(heavy & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "loads"),
+    [
+        (["--help"], [*COMMANDS, *OF_LIBRARIES, "routes", "shell"], []),
+        (["bars", "list"], ["No bars are stored yet"], []),
+        (["db", "heads"], ["(head)"], ["alembic"]),
+        (["routes"], ["/backtests/<uuid:task_id>"], ["pydantic", "webapp.api", "webapp.pages"]),
+    ],
+    ids=["help", "bars", "db", "routes"],
+)
+def test_a_command_loads_what_it_needs_and_no_pages(tmp_path, sqlite_url, words, said, loads):
+    env = {**os.environ, "DATA_DIR": str(tmp_path), "DATABASE_URL": sqlite_url}
+    done = subprocess.run(
+        [sys.executable, "-c", FLASK, *words], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told, _, loaded = done.stdout.rpartition("loaded: ")
+    assert [word for word in said if word not in told] == []
+    assert loaded.strip() == str(loads)
+
+
+def test_the_description_of_the_api_needs_no_server(console, admin):
+    answer = console.test_cli_runner().invoke(args=["openapi", "--indent", "0"])
+    assert json.loads(answer.output) == admin.client.get("/api/v1/openapi.json").json
 
 
 def test_a_wrong_setting_is_a_sentence_and_no_trace(monkeypatch, tmp_path):

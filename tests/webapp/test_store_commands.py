@@ -43,12 +43,12 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 class Terminal:
     """Somebody with a terminal, and the store."""
 
-    app: Flask
+    console: Flask
     engine: Engine
     settings: Settings
 
     def run(self, *arguments: object, status: int = 0) -> Result:
-        answer = self.app.test_cli_runner().invoke(args=[f"{argument}" for argument in arguments])
+        answer = self.console.test_cli_runner().invoke(args=[f"{argument}" for argument in arguments])
         assert answer.exit_code == status, (answer.output, answer.exception)
         return answer
 
@@ -72,8 +72,8 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(app: Flask, engine: Engine, settings: Settings) -> Terminal:
-    return Terminal(app, engine, settings)
+def terminal(console: Flask, engine: Engine, settings: Settings) -> Terminal:
+    return Terminal(console, engine, settings)
 
 
 @on_sqlite
@@ -264,7 +264,7 @@ def test_a_database_without_its_table_is_a_sentence(terminal: Terminal) -> None:
 @on_sqlite
 def test_the_page_about_the_store_names_commands_options_and_tests_that_exist(terminal: Terminal) -> None:
     page = (ROOT / "docs" / "storage.md").read_text("utf-8")
-    group = terminal.app.cli
+    group = terminal.console.cli
     context = Context(group)
     commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
     for name in set(re.findall(r"flask ([a-z]+-[a-z-]+)", page)):

@@ -8,7 +8,7 @@ import pytest
 
 from storage_core.bar_store import BarStore
 from tests.workers.examples import queue, row, wave
-from webapp import create_app
+from webapp import create_console
 from workers import run_backtest
 from workers.dead_letters import bury, list_dead
 from workers.queue import make_broker
@@ -26,7 +26,7 @@ def runtime(settings, broker_url):
 
 @pytest.fixture
 def flask(runtime):
-    app = create_app(runtime.settings)
+    app = create_console(runtime.settings)
     yield lambda *words: app.test_cli_runner().invoke(args=list(words))
     with app.app_context():
         from webapp.extensions import broker, db

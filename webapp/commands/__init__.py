@@ -34,21 +34,24 @@ COMMANDS: Final[Mapping[str, str]] = {
     "benchmark-storage": "store_export:benchmark_storage",
     "queue-status": "queue:queue_status",
     "bars": "bars:bars",
+    "openapi": "description:openapi",
     "dead-letters": "queue:dead_letters",
     "verify": "queue:verify",
 }
+OF_LIBRARIES: Final[Mapping[str, str]] = {"db": "borrowed:migrations"}
+_ALL: Final[Mapping[str, str]] = {**COMMANDS, **OF_LIBRARIES}
 
 
 class Commands(AppGroup):
     """Flask's own group with ours beside it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *COMMANDS})
+        return sorted({*super().list_commands(ctx), *_ALL})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in _ALL:
             return super().get_command(ctx, cmd_name)
-        module, _, function = COMMANDS[cmd_name].partition(":")
+        module, _, function = _ALL[cmd_name].partition(":")
         command: click.Command = getattr(import_module(f"webapp.commands.{module}"), function)
         return command
 
