@@ -16,6 +16,7 @@ from markupsafe import escape
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
+from storage_core.bar_errors import BarsBusy
 from storage_core.errors import AccountNotFound, BacktestNotFound, BadCursor, JobNotFound, ResultDamaged, ResultMissing
 from storage_core.object_errors import ObjectError
 from webapp.htmx import go_to, is_htmx, wants_login
@@ -63,6 +64,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _on_csrf)
     app.register_error_handler(AccountNotFound, lambda error: answer(404))
     app.register_error_handler(JobNotFound, lambda error: answer(404))
+    app.register_error_handler(BarsBusy, lambda error: answer(409, sentence(str(error)), "bars_busy"))
     app.register_error_handler(BacktestNotFound, lambda error: answer(404))
     app.register_error_handler(BadCursor, lambda error: answer(400, sentence(str(error)), "bad_cursor"))
     app.register_error_handler(ResultMissing, _on_missing)

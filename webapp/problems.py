@@ -33,6 +33,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "not_cancellable": Kind(409, "The backtest has already ended"),
     "not_deletable": Kind(409, "The backtest is pinned or has not ended"),
     "bars_differ": Kind(409, "Stored bars have other values"),
+    "bars_busy": Kind(409, "The same bars are being changed by others"),
     "job_ended": Kind(409, "The job has already ended"),
     "not_restorable": Kind(409, "The time to take the deletion back is over"),
     "not_verifiable": Kind(409, "The backtest cannot be run again and compared"),

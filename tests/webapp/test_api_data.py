@@ -3,8 +3,10 @@
 import pytest
 
 from storage_core import bar_upload, jobs
+from storage_core.bar_errors import BarsBusy
 from storage_core.db import session_scope
-from tests.webapp.test_data import csv
+from tests.webapp.test_data import csv, sent
+from webapp.extensions import bar_store
 
 PLACE = "/api/v1/data?symbol=KRW-XRP&timeframe=1h"
 
@@ -52,6 +54,19 @@ def test_bars_that_came_while_the_file_was_looked_at_are_compared_too(trader, ba
     else:
         assert (told.status_code, told.json["code"]) == (409, "bars_differ")
         assert len(bars.read("KRW-XRP", "1h")) == 3
+
+
+def test_bars_that_others_change_again_and_again_are_told_on_the_page_and_to_programs(app, trader, admin, monkeypatch):
+    def busy(symbol, timeframe, *_bars, **_wins):
+        raise BarsBusy(symbol, timeframe)
+
+    with app.app_context():
+        monkeypatch.setattr(bar_store(), "merge_planned", busy)
+    told = post(trader, PLACE, csv())
+    assert (told.status_code, told.json["code"]) == (409, "bars_busy")
+    saved = admin.post(f"{sent(admin, csv())}/save", {"symbol": "KRW-XRP", "timeframe": "1h"})
+    assert saved.status_code == 409
+    assert "try again in a moment" in saved.get_data(as_text=True)
 
 
 @pytest.mark.parametrize(
