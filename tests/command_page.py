@@ -36,7 +36,8 @@ HEAD = """# Commands
 
 Made from the commands' own `--help`; `python -m tests.command_page` writes it. `flask` is `.venv/bin/flask` in the
 folder of the repository, with the settings of the product ([installation.md](installation.md)). All end with status 0
-when all is well, 1 when something was found or went wrong, 2 when they were called wrongly.
+when all is well, 1 when something was found or went wrong, 2 when they were called wrongly. They speak English, also to
+people whose pages are Korean.
 
 Of Flask and its extensions come `flask db` (`upgrade`, `current`, `history`, `downgrade REVISION`: the schema of the
 database), `flask routes` and `flask shell`. `flask run` serves the pages alone, for working on them.
