@@ -9,6 +9,7 @@
   let pressed = null; // what could not be done: the element, and the event that it asked for
   let repeated = null; // done once more after the log-in: a second refusal is told, not answered with another log-in
   let out = false;
+  const later = new WeakSet(); // requests begun while it was out: an earlier one that succeeds says nothing of a log-in
   let asking = false; // one click may be refused twice, as what it leaves is checked too: the form that is typed into stays
 
   const follows = (element) => element.matches("[hx-trigger*='every '], [hx-trigger^='load']");
@@ -48,21 +49,22 @@
     if (pressed?.cause?.type !== "submit") pressed = { elt, cause: requestConfig.triggeringEvent };
     ask();
   });
-  document.addEventListener("htmx:afterRequest", ({ detail: { requestConfig, successful } }) => {
+  document.addEventListener("htmx:afterRequest", ({ detail: { requestConfig, successful, xhr } }) => {
     if (!successful) return;
     if (repeated === requestConfig.elt) repeated = null;
-    if (out && !requestConfig.path.startsWith(dialog.dataset.src.split("?")[0])) ask(); // another tab has logged in: its token is needed
+    if (out && later.has(xhr) && !requestConfig.path.startsWith(dialog.dataset.src.split("?")[0])) ask(); // another tab has logged in: its token is needed
   });
   // Nothing asks by itself while it would be refused: session.js looks now and then instead of all of them.
   document.addEventListener("htmx:beforeRequest", (event) => {
-    const { elt } = event.detail;
+    const { elt, xhr } = event.detail;
+    if (out) later.add(xhr);
     if (!out || !follows(elt)) return;
     if (elt.matches("[hx-trigger^='load']")) stalled.add(elt);
     event.preventDefault();
   });
 
-  document.addEventListener("htmx:afterSettle", () => {
-    if (document.getElementById("again-password") && !dialog.open) dialog.showModal();
+  document.addEventListener("htmx:afterSettle", ({ target }) => {
+    if (dialog.contains(target) && document.getElementById("again-password") && !dialog.open) dialog.showModal();
   });
   dialog.addEventListener("click", (event) => event.target.closest("[data-close-again]") && dialog.close());
   dialog.addEventListener("close", () => {

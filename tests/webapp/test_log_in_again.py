@@ -88,6 +88,19 @@ def test_what_was_pressed_is_done_after_the_log_in(page, over, completed):
     expect(page.get_by_role("button", name="Unpin")).to_be_visible()
 
 
+def test_the_log_in_stays_away_when_something_else_settles_meanwhile(page, over, completed):
+    page.goto(completed())
+    over()
+    page.get_by_role("button", name="Pin", exact=True).click()
+    page.evaluate("""() => document.addEventListener("session-back", () => document.getElementById("queue-counts")
+        .dispatchEvent(new Event("htmx:afterSettle", { bubbles: true })))""")
+    dialog = page.locator("#login-again")
+    dialog.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Unpin")).to_be_visible()
+    expect(dialog).to_be_hidden()
+
+
 def test_another_tab_has_logged_out_and_in(page, completed):
     page.goto(completed())
     page.locator("#note-edit").click()
@@ -226,7 +239,12 @@ def test_nothing_asks_by_itself_while_it_would_be_refused(page, over):
     page.clock.run_for(6_000)
     expect(page.locator("#connection")).to_contain_text("You have been logged out.")
     asked: list[str] = []
+    answered: list[str] = []
     page.on("request", lambda request: asked.append(urlsplit(request.url).path))
-    page.clock.run_for(120_000)
+    page.on("requestfinished", lambda request: answered.append(request.url))
+    for _ in range(12):  # the clock of the page is not that of the server, which may be slow
+        page.clock.run_for(10_000)
+        while len(answered) < len(asked):
+            page.wait_for_event("requestfinished")
     assert 2 <= len(asked) <= 6, asked
     assert set(asked) == {"/login/again/look"}
