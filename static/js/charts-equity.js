@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const { say } = Words;
-  const { create, fit, fetchData, note, legend, follow, points, theme, colours, faded, compact, price, equityColours, drawdownColours } = Charts;
+  const { create, fit, fetchData, note, legend, follow, points, theme, colours, faded, compact, price, autoscaleInfoProvider, equityColours, drawdownColours } = Charts;
 
   Charts.kinds.equity = async (box) => {
     const first = await fetchData(box);
@@ -13,8 +13,8 @@
     const named = (title) => (box.clientWidth > 500 ? title : ""); // on a phone the legend says it
     const money = { type: "custom", minMove: 1e-9, formatter: compact };
     const drops = { type: "custom", minMove: 0.01, formatter: (value) => `${value.toFixed(1)}%` };
-    const held = chart.addSeries(LineSeries, { lineWidth: 1, priceFormat: money, priceLineVisible: false, title: named(say("buy and hold")) });
-    const line = chart.addSeries(AreaSeries, { lineWidth: 2, priceFormat: money, priceLineVisible: false, title: named(say("equity")) });
+    const held = chart.addSeries(LineSeries, { lineWidth: 1, priceFormat: money, autoscaleInfoProvider, priceLineVisible: false, title: named(say("buy and hold")) });
+    const line = chart.addSeries(AreaSeries, { lineWidth: 2, priceFormat: money, autoscaleInfoProvider, priceLineVisible: false, title: named(say("equity")) });
     const down = chart.addSeries(BaselineSeries, { lineWidth: 1, priceFormat: drops, priceLineVisible: false, title: named(say("drawdown")), baseValue: { type: "price", price: 0 } }, 1);
     chart.panes()[0].setStretchFactor(300);
     chart.panes()[1].setStretchFactor(100);

@@ -149,6 +149,16 @@
 
   const points = (data, column) => data.t.map((time, index) => (column[index] === null ? { time } : { time, value: column[index] }));
   const equityColours = (colour) => ({ lineColor: colour.accent, topColor: faded(colour.accent, 0.1), bottomColor: faded(colour.accent, 0) });
+  // A curve that never moves would get an axis with one number on every line.
+  const autoscaleInfoProvider = (usual) => {
+    const info = usual();
+    const { minValue, maxValue } = info?.priceRange ?? {};
+    if (minValue !== undefined && maxValue - minValue <= Math.abs(maxValue) * 1e-6) {
+      const room = Math.abs(maxValue) * 0.01 || 1;
+      info.priceRange = { minValue: minValue - room, maxValue: maxValue + room };
+    }
+    return info;
+  };
   const drawdownColours = (colour) => ({
     bottomLineColor: colour.loss, bottomFillColor1: faded(colour.loss, 0.08), bottomFillColor2: faded(colour.loss, 0.3),
     topLineColor: colour.loss, topFillColor1: "transparent", topFillColor2: "transparent",
@@ -184,7 +194,7 @@
     const { AreaSeries, BaselineSeries } = LightweightCharts;
     const drops = { type: "custom", minMove: 0.01, formatter: (value) => `${value.toFixed(1)}%` };
     return {
-      equity: chart.addSeries(AreaSeries, { lineWidth: 1.5, priceLineVisible: false, priceFormat: { type: "custom", minMove: 1e-9, formatter: compact } }, pane),
+      equity: chart.addSeries(AreaSeries, { lineWidth: 1.5, priceLineVisible: false, autoscaleInfoProvider, priceFormat: { type: "custom", minMove: 1e-9, formatter: compact } }, pane),
       drawdown: chart.addSeries(BaselineSeries, { lineWidth: 1, priceLineVisible: false, priceFormat: drops, baseValue: { type: "price", price: 0 } }, pane + 1),
     };
   };
@@ -304,5 +314,5 @@
   document.addEventListener("themechange", () => live.forEach((made) => made.paint?.()));
   document.addEventListener("htmx:afterSettle", look);
   document.addEventListener("DOMContentLoaded", look); // by then every kind has registered itself
-  window.Charts = { kinds, live, create, fit, fetchData, note, legend, follow, points, theme, colours, css, faded, compact, price, equityColours, drawdownColours };
+  window.Charts = { kinds, live, create, fit, fetchData, note, legend, follow, points, theme, colours, css, faded, compact, price, autoscaleInfoProvider, equityColours, drawdownColours };
 })();

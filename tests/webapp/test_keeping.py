@@ -95,7 +95,11 @@ def test_delete_and_take_it_back(admin, trader, completed, engine):
     assert page.find("form", action=f"{address}/restore")
     assert trader.client.get(address).status_code == 404
     assert trader.post(f"{address}/restore").status_code == 404
-    assert admin.client.get(f"{address}/chart").status_code == 404
+    for tab in ("chart", "trades", "analysis", "setup"):
+        assert admin.client.get(f"{address}/{tab}").location == address
+    within = admin.client.get(f"{address}/trades", headers={"HX-Request": "true"})
+    assert within.headers["HX-Redirect"] == address
+    assert trader.client.get(f"{address}/chart").status_code == 404
     assert admin.post(f"{address}/restore").location == address
     assert "The backtest is back." in admin.get(address).text
     admin.post(f"{address}/delete")

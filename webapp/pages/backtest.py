@@ -35,9 +35,7 @@ LAST_TRADES = 8
 @blueprint.get("")
 def page(task_id: UUID) -> AnyResponse:
     """Overview of a result, the life of what has none yet, or how to take a deletion back."""
-    if (deleted := _deleted(task_id)) is not None:
-        return deleted
-    return _show(visible_backtest(task_id), "overview")
+    return _tab(task_id, "overview")
 
 
 @blueprint.get("/data-changed")
@@ -54,13 +52,13 @@ def data_changed(task_id: UUID) -> str:
 @blueprint.get("/chart")
 def chart(task_id: UUID) -> AnyResponse:
     """Candles with the fills; `symbol`, and `at` .. `until` in chart seconds to begin at a trade."""
-    return _show(visible_backtest(task_id), "chart")
+    return _tab(task_id, "chart")
 
 
 @blueprint.get("/trades")
 def trades(task_id: UUID) -> AnyResponse:
     """Every trade, a page at a time."""
-    return _show(visible_backtest(task_id), "trades")
+    return _tab(task_id, "trades")
 
 
 @blueprint.get("/trades.csv")
@@ -83,13 +81,13 @@ def trades_csv(task_id: UUID) -> Response:
 @blueprint.get("/analysis")
 def analysis(task_id: UUID) -> AnyResponse:
     """How the returns of trades, days and months are spread."""
-    return _show(visible_backtest(task_id), "analysis")
+    return _tab(task_id, "analysis")
 
 
 @blueprint.get("/setup")
 def setup(task_id: UUID) -> AnyResponse:
     """What was asked, with which versions, and what happened when."""
-    return _show(visible_backtest(task_id), "setup")
+    return _tab(task_id, "setup")
 
 
 @blueprint.get("/status")
@@ -127,6 +125,14 @@ def _deleted(task_id: UUID) -> Response | None:
     until = backtest.deleted_at + UNDO_FOR
     shown = until if until > datetime.now(UTC) else None
     return make_response(render_template("backtest/deleted.html", head=head_of(backtest), until=shown))
+
+
+def _tab(task_id: UUID, tab: str) -> AnyResponse:
+    deleted = _deleted(task_id)
+    if deleted is None:
+        return _show(visible_backtest(task_id), tab)
+    # In another tab of the browser, say: the page itself tells, and offers to take it back.
+    return deleted if tab == "overview" and not is_htmx() else go_to(url_for("backtest.page", task_id=task_id))
 
 
 def _show(backtest: Backtest, tab: str) -> AnyResponse:

@@ -119,7 +119,7 @@ def delete(symbol: str, timeframe: str) -> AnyResponse:
         abort(403, _("Only an admin may delete bars."))
     _coverage(symbol, timeframe)
     if request.form.get("confirm", "").strip().upper() != symbol:
-        return go_to(url_for("data.detail", symbol=symbol, timeframe=timeframe, error="confirm", _anchor="delete"))
+        return go_to(url_for("data.detail", symbol=symbol, timeframe=timeframe, error="confirm", _anchor="confirm"))
     bar_store().delete(symbol, timeframe)
     audit("bars.deleted", f"{symbol} {timeframe}")
     db.session.commit()
