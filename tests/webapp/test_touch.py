@@ -83,7 +83,7 @@ def test_a_finger_on_a_chart_scrolls_the_page(phone: Page, completed):
         point = {"x": x, "y": y - 15 * step}
         client.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
     client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    phone.wait_for_function(f"scrollY > {before + 100}")
+    assert phone.wait_for_function(f"scrollY > {before + 100}").json_value() is True
 
 
 def test_what_matters_fits_beside_its_name(phone: Page, completed, settings, engine, users):
