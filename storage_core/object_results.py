@@ -111,6 +111,12 @@ class S3ResultRoot(ResultRoot):
             raise ResultDamaged(self._called(key), "it does not exist") from error
         return manifest.parse(target.getvalue(), self._called(key))
 
+    def has_manifest(self, folder: ResultFolder) -> bool:
+        """By the listing of `result_folders` or, where it is older than the manifest, another."""
+        if folder.sizes is not None and manifest.MANIFEST in folder.sizes:
+            return True
+        return manifest.MANIFEST in self._places(folder.parquet_path).get(folder.parquet_path, {})
+
     def called(self, folder: ResultFolder, name: str) -> str:
         """The address of the object."""
         return self._called(folder.parquet_path + name)

@@ -243,6 +243,7 @@ def _check_completed(
         try:
             folder = listed.get(row.parquet_path or "") or root.of_row(row)
             root.verify(folder, row.metadata_.get("files") or {}, deep=deep)
+            root.check_manifest(folder, deep=deep)
         except (ResultDamaged, ResultMissing) as error:
             if not is_superseded(engine, row):
                 report.damaged[row.task_id] = str(error)

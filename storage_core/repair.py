@@ -1,10 +1,10 @@
 """Bringing every stored result to what the storage mode asks for: the Parquet, or the JSON, that it misses.
 
 For each completed result, under the lock of the results: the side that is whole is read, what is missing or damaged is
-written from it beside what is whole, all of it in a new revision of the result. One UPDATE that counts only while the
-row is as it was seen points to it: **COMMIT is the commit point.** A crash before it leaves a staging folder or a
-revision that no row names, and after it the old revision; `reconcile` takes each of them away, and the next repair
-goes on where this one was. Readers are not disturbed: the old revision stays until then.
+written from it beside what is whole, all of it in a new revision of the result; a manifest is written from the row. One
+UPDATE that counts only while the row is as it was seen points to it: **COMMIT is the commit point.** A crash before it
+leaves a staging folder or a revision that no row names, and after it the old revision; `reconcile` takes each of them
+away, and the next repair goes on where this one was. Readers are not disturbed: the old revision stays until then.
 """
 
 from __future__ import annotations
@@ -88,11 +88,13 @@ class _Need:
     target: tuple[str, ...]
     problems: Mapping[str, StorageError]
     lines_lost: bool
+    manifest_lost: bool
     lines: DrawnAgain | None = None
 
     @property
     def met(self) -> bool:
-        return self.noted == self.whole == self.target and not self.lines_lost and self.lines is None
+        same = self.noted == self.whole == self.target
+        return same and not self.lines_lost and not self.manifest_lost and self.lines is None
 
     @property
     def said(self) -> str:
@@ -103,7 +105,8 @@ class _Need:
         taken = f"{modes.named(dropped)} taken away" if dropped else ""
         lost = f"lines of the strategy given up: {strategy_lines.LOST}" if self.lines_lost else ""
         lines = "lines of the strategy put back" if self.lines else lost
-        return "; ".join(filter(None, [written, taken, lines]))
+        told = f"{manifest.MANIFEST} written from the row" if self.manifest_lost else ""
+        return "; ".join(filter(None, [written, taken, lines, told]))
 
     @property
     def source(self) -> str:
@@ -134,7 +137,17 @@ class _Repairer:
         target = asked if self.remove_other else tuple(side for side in SIDES if side in asked or side in noted)
         whole = tuple(side for side in noted if side not in problems)
         lines_lost = modes.LINES in files and bool(whole) and not self._has_lines(row, listed, whole[0])
-        return _Need(noted, whole, target, problems, lines_lost)
+        manifest_lost = bool(whole) and not self._has_manifest(row, listed)
+        return _Need(noted, whole, target, problems, lines_lost, manifest_lost)
+
+    def _has_manifest(self, row: Backtest, listed: Mapping[str, ResultFolder]) -> bool:
+        """Whether the manifest of a result that is there is whole."""
+        folder = listed.get(row.parquet_path or "") or self.root.of_row(row)
+        try:
+            self.root.check_manifest(folder, deep=self.deep)
+        except ResultDamaged:
+            return False
+        return True
 
     def _has_lines(self, row: Backtest, listed: Mapping[str, ResultFolder], side: str) -> bool:
         """Whether the lines that the row notes are whole; `side` is."""

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from storage_core import result_folders
+from storage_core.errors import ResultDamaged
+from storage_core.manifest import MANIFEST
 from storage_core.models import Backtest
 from storage_core.result_folders import ResultFolder
 
@@ -70,6 +72,17 @@ class ResultRoot(ABC):
     @abstractmethod
     def manifest(self, folder: ResultFolder) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """What `manifest.load` says of a place. Raises ResultDamaged."""
+
+    @abstractmethod
+    def has_manifest(self, folder: ResultFolder) -> bool:
+        """Whether a place has the file of its manifest."""
+
+    def check_manifest(self, folder: ResultFolder, *, deep: bool = True) -> None:
+        """Raises ResultDamaged when the manifest of a place is gone or, when `deep`, not what it says of itself."""
+        if deep:
+            self.manifest(folder)
+        elif not self.has_manifest(folder):
+            raise ResultDamaged(self.called(folder, MANIFEST), "it does not exist")
 
     def called(self, folder: ResultFolder, name: str) -> str:
         """How people find the file `name` of a place."""

@@ -63,6 +63,10 @@ class LocalResultRoot(ResultRoot):
         """The file in the folder."""
         return manifest.load(folder.path)
 
+    def has_manifest(self, folder: ResultFolder) -> bool:
+        """Whether the file is in the folder."""
+        return (folder.path / manifest.MANIFEST).is_file()
+
     @contextmanager
     def opened(self, folder: ResultFolder, name: str) -> Iterator[Path]:
         """The file itself."""

@@ -91,3 +91,18 @@ def test_a_parquet_object_that_is_gone_is_written_again(
     fixed = row(engine, stored.task_id)
     assert names(bucket, fixed.parquet_path) == expected("json", "parquet")
     assert_read_back(replace(settings, data_dir=tmp_path / "three"), fixed, MADE)
+
+
+@SQLITE
+def test_a_manifest_that_is_gone_is_written_again(
+    engine: Engine, machine: Settings, bucket: StorageProvider, tmp_path: Path
+) -> None:
+    stored = saved(engine, machine, MADE)
+    assert reconcile(engine, machine).damaged == {}
+    bucket.delete(f"{stored.parquet_path}metadata.json")
+    assert "metadata.json is damaged: it does not exist" in reconcile(engine, machine).damaged[stored.task_id]
+    assert repair(engine, machine).repaired == {stored.task_id: "metadata.json written from the row"}
+    fixed = row(engine, stored.task_id)
+    assert names(bucket, fixed.parquet_path) == expected("parquet")
+    assert_read_back(replace(machine, data_dir=tmp_path / "two"), fixed, MADE)
+    assert repair(engine, machine, deep=True).repaired == reconcile(engine, machine, deep=True).damaged == {}

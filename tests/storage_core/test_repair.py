@@ -15,9 +15,11 @@ from storage_core import modes, result_store, stores
 from storage_core.backtest_keeping import delete
 from storage_core.db import session_scope, utc_now
 from storage_core.errors import ResultMissing
+from storage_core.manifest import MANIFEST
 from storage_core.modes import DUAL_WRITE, JSON_ONLY, MODES, PARQUET_ONLY
 from storage_core.reconcile import reconcile
 from storage_core.repair import repair
+from storage_core.result_root import result_root
 from storage_core.settings import Settings
 from tests.storage_core.crashing import repairing
 from tests.storage_core.examples import claimed, kinds, many_claimed, row, tables
@@ -130,6 +132,27 @@ def test_what_is_lost_is_named_and_the_others_are_repaired(engine: Engine, setti
 
 
 @SQLITE
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("deep", [False, True], ids=["gone", "torn"])
+def test_a_manifest_that_is_lost_is_written_from_the_row(
+    engine: Engine, settings: Settings, mode: str, deep: bool
+) -> None:
+    """The row could not be written again from the folder, should the database lose it."""
+    settings = in_mode(settings, mode)
+    stored, other = saved(engine, settings, MADE), saved(engine, settings, MADE)
+    path = folder_of(settings, stored) / MANIFEST
+    path.write_bytes(path.read_bytes()[:-100]) if deep else path.unlink()
+    assert list(reconcile(engine, settings, deep=deep).damaged) == [stored.task_id]
+    planned, done = repair(engine, settings, deep=deep, dry_run=True), repair(engine, settings, deep=deep)
+    assert done.repaired == planned.repaired == {stored.task_id: "metadata.json written from the row"}
+    fixed = row(engine, stored.task_id)
+    assert (fixed.revision, fixed.stores, fixed.metadata_["files"]) == (2, stored.stores, stored.metadata_["files"])
+    assert row(engine, other.task_id).revision == 1
+    assert_read_back(settings, fixed, MADE)
+    assert result_root(settings).manifest(result_root(settings).of_row(fixed))[1] == fixed.metadata_["files"]
+    assert_settled(engine, settings)
+
+
 def test_a_deleted_result_is_left_alone(engine: Engine, settings: Settings) -> None:
     stored = saved(engine, settings, MADE)
 
