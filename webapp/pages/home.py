@@ -82,13 +82,14 @@ def _listed(filters: Filters, *, size: int, sort: str = backtest_list.NEWEST) ->
 
 
 def _best() -> Sequence[Listed]:
-    """The best of the week by Sharpe ratio, of those that traded at all."""
+    """The best of the week by Sharpe ratio, of those that traded. A run that verifies another is no second one."""
     filters = Filters(
         statuses=("completed",),
         submitted_from=datetime.now(UTC) - WEEK,
         metrics={"trade_count": (ENOUGH_TRADES, None), "sharpe": (None, None)},
     )
-    return [row for row in _listed(filters, size=BEST, sort="-sharpe") if row.sharpe is not None]
+    found = _listed(filters, size=5 * BEST, sort="-sharpe")
+    return [row for row in found if row.sharpe is not None and row.source != "verify"][:BEST]
 
 
 def _lines(rows: Sequence[Listed]) -> list[Any]:
