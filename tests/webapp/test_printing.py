@@ -13,6 +13,9 @@ NOTED = """addEventListener("beforeprint", () => window.onPaperThen = {
 FARTHEST = """Math.max(document.documentElement.scrollWidth,
   ...[...document.querySelectorAll(".sheet, .plot, .chart")].map((one) => one.getBoundingClientRect().right))"""
 
+VIEW = """() => { const { chart } = Charts.live.get(document.querySelector(".chart"));
+  return { ...chart.timeScale().getVisibleLogicalRange(), letters: chart.options().layout.fontSize }; }"""
+
 
 @pytest.fixture
 def results_of(completed) -> list[str]:
@@ -44,3 +47,14 @@ def test_nothing_is_cut_and_nothing_to_press_is_printed(page: Page, results_of):
         assert page.evaluate(FARTHEST) <= width, address
         pressed = page.locator("button:visible, input:visible, select:visible, summary:visible")
         assert [one.evaluate("(one) => one.outerHTML") for one in pressed.all()] == [], address
+
+
+def test_a_chart_shows_after_printing_what_it_showed_before(page: Page, results_of):
+    page.goto(f"{results_of[0]}/chart")
+    expect(page.locator(".chart[data-drawn] canvas").first).to_be_visible()
+    for _ in range(2):
+        page.get_by_role("button", name="Zoom in (+)").click()
+    before = page.evaluate(VIEW)
+    page.pdf(format="A4")
+    page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+    assert page.evaluate(VIEW) == pytest.approx(before)
