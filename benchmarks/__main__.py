@@ -6,7 +6,7 @@ import sys
 
 import benchmarks
 
-HELPERS = {"__main__", "lab", "report"}
+HELPERS = {"__main__", "lab", "postgres", "report"}
 
 
 def names() -> dict[str, str]:

@@ -2,12 +2,19 @@
 
 from playwright.sync_api import Page, expect
 
+from tests.services import wait_for
+
 BUSY = ".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added"
 
 
 def settled(page: Page) -> None:
     """Come back when every fragment that was asked for stands in the page."""
     expect(page.locator(BUSY)).to_have_count(0)
+
+
+def until(page: Page, expression: str) -> None:
+    """Come back when the expression is true. Playwright's own wait evaluates in the page, which our policy refuses."""
+    wait_for(lambda: page.evaluate(expression), what=expression)
 
 
 def fill_in(page: Page, *, strategy: str, symbol: str, timeframe: str = "1h") -> None:

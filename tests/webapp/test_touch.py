@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.htmx_page import settled
+from tests.htmx_page import settled, until
 from tests.webapp import results
 
 
@@ -83,7 +83,8 @@ def test_a_finger_on_a_chart_scrolls_the_page(phone: Page, completed):
         point = {"x": x, "y": y - 15 * step}
         client.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
     client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    assert phone.wait_for_function(f"scrollY > {before + 100}").json_value() is True
+    until(phone, f"scrollY > {before + 100}")
+    assert phone.evaluate("scrollY") > before + 100
 
 
 def test_what_matters_fits_beside_its_name(phone: Page, completed, settings, engine, users):
@@ -107,7 +108,7 @@ def test_the_outermost_words_of_an_axis_have_room(phone: Page, completed):
     phone.goto(f"{completed(count=9_000)}/chart")
     expect(phone.locator("#candles-chart[data-drawn]")).to_be_visible()
     shown = "(() => { const [one] = Charts.live.values(); return one.chart.timeScale().getVisibleLogicalRange(); })()"
-    phone.wait_for_function(f"{shown}?.from < -1")
+    until(phone, f"{shown}?.from < -1")
     phone.set_viewport_size({"width": 844, "height": 390})
-    phone.wait_for_function("[...Charts.live.values()][0].chart.timeScale().width() > 500")
-    phone.wait_for_function(f"{shown}.from < -1")
+    until(phone, "[...Charts.live.values()][0].chart.timeScale().width() > 500")
+    until(phone, f"{shown}.from < -1")

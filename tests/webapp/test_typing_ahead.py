@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.htmx_page import fill_in, settled
+from tests.htmx_page import fill_in, settled, until
 
 MARKET = re.compile(r"/backtests/new/market\?")
 
@@ -40,7 +40,7 @@ def test_what_was_typed_outlives_a_reload_and_the_way_back(page, bars, way):
     page.locator("#params-period").fill("21")
     page.get_by_label("Fee").fill("0.3")
     page.get_by_label("Only the last bars").fill("33")
-    page.wait_for_function("() => history.state?.draft.includes('candle_size=33')")
+    until(page, "history.state?.draft.includes('candle_size=33')")
     with page.expect_response(re.compile(r"/backtests/new/form\?")):
         if way == "reload":
             page.reload()
