@@ -228,7 +228,7 @@ def ctx_assumptions(backtest: Backtest, quote: str) -> list[tuple[str, str]]:
     paid = (metrics.get("fees") or 0) + (metrics.get("slippage") or 0)
     facts = [*_rules(spec), (_("Cash a symbol"), f"{price(spec['initial_cash'])} {quote}".strip())]
     facts += [
-        (_("Trading days in a year"), f"{spec.get('annual_days', 365)}"),
+        (_("One year"), _("%(days)s days", days=spec.get("annual_days", 365))),
         (_("Time zone"), str(spec.get("timezone", MISSING))),
         (_("Data"), _data_words(backtest.metadata_ or {})),
         (_("Costs paid"), f"{compact(paid)} {quote}".strip()),
