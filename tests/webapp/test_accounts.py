@@ -83,6 +83,13 @@ def test_a_bad_field_is_named_and_what_was_typed_stays(visitor, settings, engine
     assert names(engine) == []
 
 
+def test_all_bad_fields_are_named_at_once(visitor, settings, engine):
+    wrong = {"name": "a b", "password": "short", "repeated": "other", "timezone": "Mars/Olympus"}
+    page = visitor.post("/setup", {**FORM, "token": setup_token(settings), **wrong}).get_data(as_text=True)
+    assert [field for field in FORM if f'id="{field}-hint"><span class="field-error">' in page] == list(FORM)
+    assert names(engine) == []
+
+
 def test_log_in_and_out(visitor, users):
     assert "Log in" in visitor.get("/login").text
     answer = visitor.post("/login", {"name": " ADA ", "password": PASSWORD, "next": "/backtests"})

@@ -83,7 +83,7 @@ def test_the_last_round_of_housekeeping(admin, engine, settings, old):
 
 def test_a_preview_then_the_deletion_then_taking_it_back(admin, engine, settings, old):
     answer = admin.post(f"{PAGE}/preview", {"days": "90", "status": "completed", "keep_top": "0"})
-    assert (answer.status_code, answer.location) == (303, f"{PAGE}#storage-work")
+    assert (answer.status_code, answer.location) == (303, f"{PAGE}?status=completed#storage-work")
     assert admin.get(PAGE).by_id("storage-work").get("hx-get") == f"{PAGE}/cleanups"
     work(engine, settings)
     assert deleted(engine) == set()
@@ -103,6 +103,13 @@ def test_a_preview_then_the_deletion_then_taking_it_back(admin, engine, settings
     with session_scope(engine) as session:
         actions = session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)).all()
     assert [one for one in actions if one.startswith("results.")] == ["results.cleaned_up", "results.restored"]
+
+
+def test_the_rules_of_a_preview_are_there_still_after_it(admin):
+    answer = admin.post(f"{PAGE}/preview", {"days": "30", "status": "failed", "keep_top": "5"})
+    page = admin.get(answer.location)
+    assert [page.by_id(name).get("value") for name in ("days", "keep_top")] == ["30", "5"]
+    assert [one.get("value") for one in page.by_id("status") if "selected" in one.attrib] == ["failed"]
 
 
 def test_one_clean_up_at_a_time(admin, engine, old):

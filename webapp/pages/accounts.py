@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from flask import Blueprint, Response, abort, make_response, render_template, request, session, url_for
@@ -10,6 +11,7 @@ from flask_login import current_user
 from werkzeug.wrappers import Response as AnyResponse
 
 from storage_core import account_links, accounts
+from storage_core.account_fields import checked_name, checked_password, checked_timezone
 from storage_core.db import utc_now
 from storage_core.errors import AccountError, AlreadySetUp
 from storage_core.models import User
@@ -41,6 +43,8 @@ def setup() -> AnyResponse:
         abort(403, _("This set-up link is not valid or too old. Print a new one with: flask setup-link"))
     if request.method in LOOKING:
         return _setup_form(token, {}, 200)
+    if mistakes := _mistakes():
+        return _setup_form(token, mistakes, 422)
     try:
         user = _create_first()
     except AccountError as error:
@@ -115,14 +119,35 @@ def _same_twice(password: str) -> None:
         raise AccountError("repeated", "different", "the same password twice")
 
 
+def _mistakes() -> dict[str, str]:
+    """What is wrong with each field of the first account."""
+    form, mistakes = request.form, dict[str, str]()
+    name, password = form.get("name", ""), form.get("password", "")
+    checks: tuple[Callable[[], object], ...] = (
+        lambda: checked_name(name),
+        lambda: checked_password(password, name),
+        lambda: _same_twice(password),
+        lambda: checked_timezone(_timezone()),
+    )
+    for check in checks:
+        try:
+            check()
+        except AccountError as error:
+            mistakes |= said(error)
+    return mistakes
+
+
+def _timezone() -> str:
+    return request.form.get("timezone", "").strip() or settings().timezone
+
+
 def _create_first() -> User:
     form = request.form
-    _same_twice(form.get("password", ""))
     user = accounts.create_first_account(
         db.session(),
         name=form.get("name", ""),
         password=form.get("password", ""),
-        timezone=form.get("timezone", "").strip() or settings().timezone,
+        timezone=_timezone(),
     )
     _keep_language(user)
     user.last_login_at = utc_now()

@@ -52,8 +52,8 @@ def only_traders() -> None:
 
 @blueprint.get("")
 def page() -> str:
-    """What is stored, what is missing, what is left."""
-    return _show(TYPED, {})
+    """What is stored, what is missing, what is left; and the rules of the last preview, which the address has."""
+    return _show(_typed(request.args), {})
 
 
 @blueprint.get("/cleanups")
@@ -66,7 +66,7 @@ def work() -> str:
 def preview() -> AnyResponse | tuple[str, int]:
     """Find what a clean-up would delete; a job, as there may be many."""
     need_admin()
-    typed = {name: request.form.get(name, "").strip()[:20] for name in TYPED}
+    typed = _typed(request.form)
     args, errors = _rules(typed)
     if errors:
         return _show(typed, errors), 422
@@ -95,6 +95,10 @@ def undo(job_id: UUID) -> AnyResponse:
     return _begin(UNDELETE, {"task_ids": task_ids})
 
 
+def _typed(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: given.get(name, usual).strip()[:20] for name, usual in TYPED.items()}
+
+
 def _rules(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     errors: dict[str, str] = {}
     for name, most in (("days", MOST_DAYS), ("keep_top", MOST_KEPT)):
@@ -112,11 +116,14 @@ def _rules(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _begin(kind: str, args: Mapping[str, Any]) -> AnyResponse:
     session = db.session()
+    rules = {"days": args.get("days"), "status": "".join(args.get("statuses", ())), "keep_top": args.get("keep_top")}
+    unusual = {name: rule for name, rule in rules.items() if rule is not None and str(rule) != TYPED[name]}
+    after = url_for("operations_storage.page", **unusual, _anchor="storage-work")
     about = {**args, "by": person().name}
     job = jobs.create_alone(session, kind=kind, args=about, owner_id=person().id, beside=[CLEAN_UP, UNDELETE])
     if job is None:
         flash(_("One clean-up is under way; wait for its end."))
-        return go_to(url_for("operations_storage.page", _anchor="storage-work"))
+        return go_to(after)
     session.commit()
     from workers.queue import send_job
 
@@ -124,7 +131,7 @@ def _begin(kind: str, args: Mapping[str, Any]) -> AnyResponse:
         send_job(broker(), job.job_id)
     except BrokerDown:
         flash(_("The queue does not answer; the work begins when it is back."))
-    return go_to(url_for("operations_storage.page", _anchor="storage-work"))
+    return go_to(after)
 
 
 def _ended(job_id: UUID, kind: str) -> Job:
