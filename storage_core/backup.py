@@ -71,6 +71,7 @@ def create(
         index.want(backup_sources.bar_files(settings, bars))
         index.want(backup_sources.other_files(settings))
         copied = copy_all(store, index, found, on_progress=watcher.on_progress)
+        copied.reasons |= backup_sources.unnameable(settings)
         watcher.on_step("files")
         files = _send_list(store, index, work / "files.gz")
         watcher.on_step("list")

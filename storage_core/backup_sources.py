@@ -47,9 +47,19 @@ class FolderSource(Source):
 
     def paths(self) -> Iterator[str]:
         """Files below the folder, without hidden ones and what Python leaves behind."""
+        return (name for name in self._names() if not key_problem(name))
+
+    def unnameable(self) -> Iterator[tuple[str, str]]:
+        """Those of them whose name no backup can have: the name, written so that it can be read, and why."""
+        for name in self._names():
+            if problem := key_problem(name):
+                yield name.encode(errors="backslashreplace").decode(), problem
+
+    def _names(self) -> Iterator[str]:
         for path in sorted(self._root.rglob("*")):
             name = path.relative_to(self._root)
-            if path.is_file() and not key_problem(name.as_posix()) and not set(name.parts) & set(_LEFT_OUT):
+            hidden = any(part.startswith(".") or part in _LEFT_OUT for part in name.parts)
+            if not hidden and path.is_file():
                 yield name.as_posix()
 
     def stamp(self, path: str) -> str | None:
@@ -169,3 +179,12 @@ def other_files(settings: Settings) -> Iterator[tuple[str, Content | None]]:
     """Own strategies, and bars in a folder; nothing is noted of their contents."""
     for group, source in folders(settings).items():
         yield from ((f"{group}/{path}", None) for path in source.paths())
+
+
+def unnameable(settings: Settings) -> dict[str, str]:
+    """Files of those folders that no backup can hold because of their names, and why."""
+    return {
+        f"{group}/{name}": f"its name cannot be kept: {problem}"
+        for group, source in folders(settings).items()
+        for name, problem in source.unnameable()
+    }

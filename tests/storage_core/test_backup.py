@@ -1,5 +1,6 @@
 """A backup restored into an empty place is what was backed up, row by row and byte by byte; again costs little."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +134,20 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_is_backed_up(
     there = restored(settings, tmp_path / "restored", empty_database)
     assert all_rows(there.database_url) == all_rows(settings.database_url)
     assert len(all_bytes(there)) == len(all_bytes(settings)) - 1
+
+
+@SQLITE
+def test_a_file_whose_name_no_backup_can_have_is_named(engine: Engine, settings: Settings) -> None:
+    folder = settings.data_dir / "strategies"
+    (folder / "__pycache__").mkdir(parents=True)
+    for name in (b"good.py", b"bad-\xff.py", b"back\\slash.py", b".hidden.py", b"__pycache__/bad-\xff.pyc"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_text("x = 1")
+    manifest = backup.create(engine, settings)
+    assert {problem.path: problem.problem for problem in manifest.problems} == {
+        "strategies/bad-\\udcff.py": "its name cannot be kept: it holds characters that cannot be printed",
+        "strategies/back\\slash.py": "its name cannot be kept: it holds a backslash",
+    }
+    assert manifest.file_count == 1
 
 
 @SQLITE
