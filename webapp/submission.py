@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from flask import current_app
@@ -33,11 +33,20 @@ class BarsMissing(StorageError):
 
 def enter(spec: BacktestSpec, *, owner: Person, source: str, task_id: UUID | None = None) -> Backtest:
     """Insert a checked spec, commit, send. With a `task_id` that is there already: that backtest, and nothing else."""
+    found = spec_to_dict(spec)
+    return enter_once(
+        task_id,
+        lambda: backtests.create(db.session(), spec=found, owner_id=owner.id, source=source, task_id=task_id),
+    )
+
+
+def enter_once(task_id: UUID | None, insert: Callable[[], Backtest]) -> Backtest:
+    """Insert, commit, send; with a `task_id` that is there already: that backtest, and nothing else."""
     session = db.session()
     if task_id is not None and (known := session.get(Backtest, task_id)) is not None:
         return known
     try:
-        made = backtests.create(session, spec=spec_to_dict(spec), owner_id=owner.id, source=source, task_id=task_id)
+        made = insert()
         session.commit()
     except IntegrityError:
         session.rollback()

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from storage_core import already_run, backtests
 from storage_core.db import session_scope, utc_now
 from storage_core.models import Backtest, IdempotencyKey
+from storage_core.verification import create_verification
 from tests.services import wait_for
 from tests.webapp import results
 from tests.webapp.programs import Program, make_token
@@ -174,6 +175,21 @@ def test_who_goes_on_with_a_request_that_is_still_at_work_makes_no_second_backte
     answer = tom("POST", "/backtests/async", SPEC, Idempotency_Key="one")
     assert (answer.status_code, [answer.json["task_id"]]) == (202, made)
     assert count(engine) == 1
+
+
+def test_who_goes_on_with_a_verification_that_is_still_at_work_makes_no_second_one(
+    tom, engine, settings, users, monkeypatch
+):
+    task_id, made = results.complete(engine, settings, owner_id=users["tom"]), []
+
+    def just_after_the_other(session, *which, **options):
+        with session_scope(engine) as other:
+            made.append(str(create_verification(other, *which, **options).task_id))
+        return create_verification(session, *which, **options)
+
+    monkeypatch.setattr("webapp.api.backtests.create_verification", just_after_the_other)
+    answer = tom("POST", f"/backtests/{task_id}/verify", Idempotency_Key="v")
+    assert (answer.status_code, [answer.json["task_id"]]) == (202, made)
 
 
 def test_while_the_first_is_worked_on_the_second_is_told_to_wait(tom, bars, engine, monkeypatch):

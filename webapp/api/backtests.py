@@ -18,7 +18,7 @@ from webapp.extensions import bar_store, db, settings
 from webapp.login import need_trader, person
 from webapp.lookup import visible_backtest
 from webapp.problems import problem
-from webapp.submission import dispatch
+from webapp.submission import enter_once
 
 
 @blueprint.get("/backtests", tags=[BACKTESTS], responses=answers({200: BacktestList}, 400, 422))
@@ -85,19 +85,16 @@ def verify_backtest(path: BacktestPath, query: Nothing) -> Response:
     was found.
     """
     need_trader()
-    original = visible_backtest(path.task_id)
-    new_id = reserved_id()
-    if new_id is not None and (known := db.session.get(Backtest, new_id)) is not None:
-        return accepted(known)
+    original, new_id, by = visible_backtest(path.task_id).task_id, reserved_id(), person()
     try:
-        made = create_verification(
-            db.session(), original.task_id, owner_id=person().id, by=person().name, new_id=new_id
+        made = enter_once(
+            new_id,
+            lambda: create_verification(db.session(), original, owner_id=by.id, by=by.name, new_id=new_id),
         )
     except NotVerifiable as error:
         db.session.rollback()
         return problem("not_verifiable", f"{error}")
-    db.session.commit()
-    return accepted(dispatch(made))
+    return accepted(made)
 
 
 @blueprint.patch(
