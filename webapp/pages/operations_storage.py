@@ -53,7 +53,7 @@ def only_traders() -> None:
 @blueprint.get("")
 def page() -> str:
     """What is stored, what is missing, what is left; and the rules of the last preview, which the address has."""
-    return _show(_typed(request.args), {})
+    return _show(_typed({**TYPED, **request.args}), {})
 
 
 @blueprint.get("/cleanups")
@@ -96,7 +96,7 @@ def undo(job_id: UUID) -> AnyResponse:
 
 
 def _typed(given: Mapping[str, str]) -> dict[str, str]:
-    return {name: given.get(name, usual).strip()[:20] for name, usual in TYPED.items()}
+    return {name: given.get(name, "").strip()[:20] for name in TYPED}
 
 
 def _rules(typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
