@@ -16,6 +16,8 @@ FARTHEST = """Math.max(document.documentElement.scrollWidth,
 VIEW = """() => { const { chart } = Charts.live.get(document.querySelector(".chart"));
   return { ...chart.timeScale().getVisibleLogicalRange(), letters: chart.options().layout.fontSize }; }"""
 
+DRAWN = "new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))"
+
 
 @pytest.fixture
 def results_of(completed) -> list[str]:
@@ -54,7 +56,8 @@ def test_a_chart_shows_after_printing_what_it_showed_before(page: Page, results_
     expect(page.locator(".chart[data-drawn] canvas").first).to_be_visible()
     for _ in range(2):
         page.get_by_role("button", name="Zoom in (+)").click()
+        page.evaluate(DRAWN)
     before = page.evaluate(VIEW)
     page.pdf(format="A4")
-    page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+    page.evaluate(DRAWN)
     assert page.evaluate(VIEW) == pytest.approx(before)
